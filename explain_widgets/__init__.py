@@ -1,0 +1,29 @@
+"""Look inside a live PyTorch model from a notebook."""
+
+from explain_widgets.live.errors import (
+    ExplainError,
+    GradientError,
+    LayerError,
+    NeedsHomeThreadError,
+    NoAttentionError,
+    RunError,
+    TargetError,
+)
+from explain_widgets.live.model import LiveModel
+from explain_widgets.live.samples import Samples
+from explain_widgets.widgets.attention import AttentionExplorer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttentionExplorer",
+    "ExplainError",
+    "GradientError",
+    "LayerError",
+    "LiveModel",
+    "NeedsHomeThreadError",
+    "NoAttentionError",
+    "RunError",
+    "Samples",
+    "TargetError",
+]

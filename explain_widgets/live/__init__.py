@@ -1,0 +1,1 @@
+"""The live model: what runs it and records it; knows no widget."""

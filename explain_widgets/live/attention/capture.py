@@ -1,0 +1,283 @@
+"""Seeing attention calls while a model runs, through torch's function modes.
+
+A function mode is active only in the thread that entered it, so a cell that trains in another
+thread is never seen, and never slowed down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from explain_widgets.analysis.attention import Attention
+from explain_widgets.live.attention.layer import AttentionLayer, layer_of
+from explain_widgets.live.attention.masks import mask_steps
+from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
+
+LOOKED_FOR = "F.scaled_dot_product_attention and nn.MultiheadAttention"
+
+
+@dataclass(frozen=True)
+class SeenCall:
+    """One attention call as it was seen: what went in, what came out.
+
+    ``query``, ``key``, ``value``, ``output``: (…, positions, channels) with any batch and head
+    axes before; ``mask``: broadcastable to (…, queries, keys).
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    output: Tensor
+    scale: float
+    source: str
+    mask: Tensor | None = None
+    is_causal: bool = False
+    dropout: float = 0.0
+    empty_rows: float = 0.0
+    same_source: bool | None = None
+
+
+class AttentionCapture(TorchFunctionMode):
+    """Records the attention calls made under it; what the calls return is left as it is.
+
+    Parameters
+    ----------
+    current_module
+        Says in which module the calling thread is; None: outside the model, not recorded.
+    keep
+        Asked with the name of a call and the bytes of its queries and keys whether they are kept.
+
+    Attributes
+    ----------
+    problems
+        Calls that were seen and could not be read, each with its reason.
+    """
+
+    def __init__(
+        self,
+        current_module: Callable[[], str | None],
+        keep: Callable[[str, int], bool] = lambda name, size: True,
+    ) -> None:
+        super().__init__()
+        self._current_module = current_module
+        self._keep = keep
+        self._multihead: _Multihead | None = None
+        self._found: list[_Found] = []
+        self._names: dict[str, int] = {}
+        self.problems: list[str] = []
+
+    def calls(self) -> list[tuple[AttentionLayer, Attention | None]]:
+        """What was recorded, in call order, with the tensors where they were kept.
+
+        A call that fails its self-check is not among them but a problem.
+        """
+        passed = []
+        for found in self._found:
+            check = None if found.difference is None else float(found.difference)
+            if check is not None and not check <= tolerance(found.dtype):
+                self.problems.append(
+                    f"{found.layer.name}: the weights recomputed from query and key do not explain "
+                    f"what the layer returned (relative difference {check:.1e})"
+                )
+                continue
+            kept = found.attention and dataclasses.replace(found.attention, check=check)
+            passed.append((dataclasses.replace(found.layer, check=check), kept))
+        return passed
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            return self._inside_multihead(args, kwargs)
+        result = func(*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            self._note(lambda: self._read_sdpa(result, *args, **kwargs))
+        elif self._multihead is not None and func in (torch.bmm, torch.baddbmm):
+            self._note(lambda: self._read_product(func, args, result))
+        return result
+
+    def _note(self, read: Callable[[], SeenCall | None]) -> None:
+        # Whatever goes wrong in looking must not break the model's forward: it is reported.
+        name = self._current_module()
+        if name is None:
+            return
+        try:
+            with torch.no_grad():
+                call = read()
+                if call is not None:
+                    self._add(name, call)
+        except Exception as error:  # noqa: BLE001 (see above)
+            self.problems.append(f"{name}: {type(error).__name__}: {error}")
+
+    def _read_sdpa(
+        self,
+        output: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> SeenCall:
+        multihead = self._multihead
+        if not enable_gqa:
+            leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+            query, key, value = (t.expand(*leading, *t.shape[-2:]) for t in (query, key, value))
+        return SeenCall(
+            query,
+            key,
+            value,
+            output,
+            scale=query.shape[-1] ** -0.5 if scale is None else scale,
+            source="sdpa" if multihead is None else "nn.MultiheadAttention · sdpa",
+            mask=attn_mask,
+            is_causal=is_causal,
+            dropout=dropout_p,
+            same_source=None if multihead is None else multihead.same_source,
+        )
+
+    def _inside_multihead(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run torch's own code of `F.multi_head_attention_forward` with this mode on inside it."""
+        given = _MULTIHEAD_SIGNATURE.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        outer, self._multihead = (
+            self._multihead,
+            _Multihead(
+                same_source=values["query"] is values["key"],
+                dropout=values["dropout_p"] if values["training"] else 0.0,
+            ),
+        )
+        try:
+            with self:
+                return _MULTIHEAD_FORWARD(*args, **kwargs)
+        finally:
+            self._multihead = outer
+
+    def _read_product(self, func: Any, args: tuple[Any, ...], result: Tensor) -> SeenCall | None:
+        """Of a multi-head attention: first query · key (with the mask), then weights · value."""
+        multihead = self._multihead
+        assert multihead is not None
+        if multihead.scores is None:
+            multihead.scores = (args[-2], args[-1].mT, args[0] if func is torch.baddbmm else None)
+            return None
+        query, key, mask = multihead.scores
+        return SeenCall(
+            query,
+            key,
+            args[1],
+            result,
+            scale=1.0,  # the query comes scaled
+            source="nn.MultiheadAttention",
+            mask=mask,
+            dropout=multihead.dropout,
+            empty_rows=float("nan"),
+            same_source=multihead.same_source,
+        )
+
+    def _add(self, name: str, call: SeenCall) -> None:
+        if call.query.is_nested or call.key.is_nested:
+            raise TypeError("nested tensors are not read yet")
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        leading = call.query.shape[:-2]
+        dropped = "weights before dropout" if call.dropout else ""
+        batch = f"{leading[0]} batch entries follow each other as heads" if _batches(call) else ""
+        attention = Attention(
+            query=_folded_copy(call.query),
+            key=_folded_copy(call.key),
+            scale=call.scale,
+            steps=mask_steps(call.mask, leading, call.is_causal),
+            empty_rows=call.empty_rows,
+            name=name if count == 0 else f"{name}:{count}",
+            kind=_kind(name, call),
+            source=call.source,
+            note="; ".join(filter(None, (dropped, batch))),
+        )
+        difference = None
+        if not call.dropout:
+            value, output = _folded(call.value), _folded(call.output)
+            difference = relative_difference(attention, value, output)
+        kept = attention if self._keep(attention.name, attention.nbytes) else None
+        self._found.append(_Found(layer_of(attention), kept, difference, call.query.dtype))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A call that was read; its self-check stays on the device until the run is over."""
+
+    layer: AttentionLayer
+    attention: Attention | None
+    difference: Tensor | None
+    dtype: torch.dtype
+
+
+@dataclass
+class _Multihead:
+    """A call of `F.multi_head_attention_forward` that is under way."""
+
+    same_source: bool
+    dropout: float
+    scores: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+
+def _without_override_check() -> Callable[..., Any]:
+    """`F.multi_head_attention_forward` with the same code that does not hand over to modes.
+
+    The function hands itself to an active mode as a whole; run again under the mode it would do
+    so for ever, run without it nothing inside is seen. The same code with globals of its own, in
+    which nothing is overridden, lets the operations inside reach the mode.
+    """
+    function = F.multi_head_attention_forward
+    names = {**F.__dict__, "has_torch_function": lambda tensors: False}
+    copied = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
+
+
+_MULTIHEAD_FORWARD = _without_override_check()
+_MULTIHEAD_SIGNATURE = inspect.signature(F.multi_head_attention_forward)
+
+
+def _folded(tensor: Tensor) -> Tensor:
+    """(heads, positions, channels): batch and head axes in one."""
+    return tensor.detach().reshape(-1, *tensor.shape[-2:])
+
+
+def _folded_copy(tensor: Tensor) -> Tensor:
+    # A copy: a view would keep a fused buffer alive, and caches write into their keys later.
+    return _folded(tensor).clone(memory_format=torch.contiguous_format)
+
+
+def _batches(call: SeenCall) -> bool:
+    return call.query.ndim >= 4 and call.query.shape[0] > 1
+
+
+_CROSS_NAMES = ("cross", "encoder_attn", "multihead_attn", "encdec")
+
+
+def _kind(name: str, call: SeenCall) -> str:
+    if call.same_source is not None:
+        return "self" if call.same_source else "cross"
+    lengths_differ = call.query.shape[-2] != call.key.shape[-2]
+    named_cross = any(part in name.lower() for part in _CROSS_NAMES)
+    return "cross" if lengths_differ or named_cross else "self"

@@ -1,0 +1,51 @@
+"""What is known of an attention call without its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explain_widgets.analysis.attention import Attention
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """One attention call of a forward.
+
+    Attributes
+    ----------
+    name
+        Path of the module that made the call; ``:1`` and so on for its further calls.
+    heads, queries, keys
+        Their numbers.
+    kind
+        ``"self"`` or ``"cross"``.
+    source
+        What it was read from (``"sdpa"``, ``"nn.MultiheadAttention"``).
+    check
+        The self-check, see `Attention`.
+    note
+        What should be said with the picture, or "".
+    """
+
+    name: str
+    heads: int
+    queries: int
+    keys: int
+    kind: str
+    source: str
+    check: float | None
+    note: str
+
+
+def layer_of(attention: Attention) -> AttentionLayer:
+    """The description of ``attention``."""
+    return AttentionLayer(
+        attention.name,
+        attention.heads,
+        attention.queries,
+        attention.keys,
+        attention.kind,
+        attention.source,
+        attention.check,
+        attention.note,
+    )

@@ -1,0 +1,53 @@
+"""Does what was captured explain what the call returned? Weights · value on a few rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.attention import Attention
+
+_ROWS = 4
+
+# Differences that rounding explains, relative to the largest value: half types round their own
+# intermediate results, where ours are in single precision.
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+_HALF_TOLERANCE = 2e-2
+
+
+def relative_difference(attention: Attention, value: Tensor, output: Tensor) -> Tensor:
+    """Largest |weights · value − output| over 8 rows and all heads, relative to max |value|.
+
+    Parameters
+    ----------
+    attention
+        What was captured.
+    value
+        (value heads, keys, channels), as given to the call.
+    output
+        (heads, queries, channels), as returned by the call.
+
+    Returns
+    -------
+    Tensor
+        A scalar on the device: reading it is left to the end of the run.
+    """
+    middle = max(0, attention.queries // 2 - _ROWS)
+    last = max(0, attention.queries - _ROWS)
+    group = attention.heads // value.shape[0]
+    differences = []
+    for start in sorted({middle, last}):
+        rows = (start, min(start + _ROWS, attention.queries))
+        weights = attention.block((0, attention.heads), rows, (0, attention.keys))
+        ours = weights @ value.to(weights.dtype).repeat_interleave(group, 0)
+        difference = (ours - output[:, slice(*rows)].to(ours.dtype)).abs()
+        # A row that the model itself has as NaN is no difference.
+        differences.append(
+            torch.where(ours.isnan() & output[:, slice(*rows)].isnan(), 0, difference).max()
+        )
+    return torch.stack(differences).max() / value.abs().max().clamp_min(1e-30)
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The largest relative difference that rounding explains for a model of this dtype."""
+    return _TOLERANCE.get(dtype, _HALF_TOLERANCE)

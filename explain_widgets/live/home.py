@@ -1,0 +1,79 @@
+"""The home thread: the one that runs the notebook's cells.
+
+ipykernel 7 runs widget handlers in other threads while a cell runs. A twin can run anywhere, but
+a run on the user's own model, and one that draws from the shared random number generators, must
+not happen beside a cell: those go to the home thread and wait for it to be free.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+
+
+class Home:
+    """The thread in which a live model was made, taken for the one that runs the user's cells.
+
+    Examples
+    --------
+    >>> from explain_widgets.live.home import Home
+    >>> Home().is_current()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._ident = threading.get_ident()
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is the home thread."""
+        return threading.get_ident() == self._ident
+
+    def is_busy(self) -> bool:
+        """Whether the user's code is running in the home thread right now.
+
+        Read from the thread's stack, so that it needs no event, no state, and nothing registered:
+        in IPython a cell is running when a frame of ``run_code`` or ``run_cell`` is there; in a
+        plain program the thread always runs the user's code while it is alive.
+        """
+        frame = sys._current_frames().get(self._ident)
+        if frame is None:
+            return False
+        if "IPython" not in sys.modules or not _has_kernel():
+            return True
+        while frame is not None:
+            if frame.f_code.co_name in _CELL_FUNCTIONS and "IPython" in frame.f_code.co_filename:
+                return True
+            frame = frame.f_back
+        return False
+
+    def call_when_free(self, function: Callable[[], None]) -> bool:
+        """Call ``function`` in the home thread as soon as no cell runs there.
+
+        Returns False where no event loop serves that thread (a plain program): nothing is called.
+        """
+        loop = _main_loop()
+        if loop is None or self._ident != threading.main_thread().ident:
+            return False
+        loop.add_callback(function)
+        return True
+
+
+_CELL_FUNCTIONS = frozenset({"run_code", "run_cell", "run_cell_async", "_run_cell"})
+
+
+def _has_kernel() -> bool:
+    return _main_loop() is not None
+
+
+def _main_loop() -> _Loop | None:
+    kernel_base = sys.modules.get("ipykernel.kernelbase")
+    if kernel_base is None or not kernel_base.Kernel.initialized():
+        return None
+    return getattr(kernel_base.Kernel.instance(), "io_loop", None)
+
+
+class _Loop:
+    """What is used of tornado's IOLoop (for the type checker)."""
+
+    def add_callback(self, callback: Callable[[], None]) -> None: ...

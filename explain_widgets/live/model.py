@@ -1,0 +1,519 @@
+"""LiveModel: a model and its samples, looked into one run at a time."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from explain_widgets.analysis.attention import Attention
+from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
+from explain_widgets.live.errors import GradientError, LayerError, NoAttentionError
+from explain_widgets.live.freshness import STEPS, WeightState, weight_state
+from explain_widgets.live.modules import ModuleRow, flat_tensors
+from explain_widgets.live.recorder import Wanted
+from explain_widgets.live.runs import Gradients, Run, Runner
+from explain_widgets.live.samples import Sample, Samples
+from explain_widgets.live.store import Store, parse_memory
+from explain_widgets.live.targets import Target, target_value
+
+READ_DURING_TRAINING = "read during training"
+
+
+class LiveModel:
+    """A model and its samples, alive: what is read is computed from the model as it is now.
+
+    The model itself is never touched: runs happen on a structural copy that shares its parameters
+    (see `explain_widgets.live.twin`), in evaluation mode, one at a time. What was read is kept
+    while neither weights nor structure change.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any module, on any device, compiled or not.
+    samples
+        The inputs, as `Samples` takes them: a tensor (first axis = samples), a tuple or dict of
+        tensors, a list of strings (with ``tokenizer``), a list of images (with ``transform``), a
+        ``Dataset`` or ``DataLoader``; or a `Samples`.
+    labels, tokenizer, class_names, transform, denormalize
+        See `Samples`.
+    forward
+        ``forward(model, *args, **kwargs)``, for models not called as ``model(...)``.
+    memory
+        How much may be kept of what was read, on the model's device: bytes or ``"2GB"`` (the
+        default). Past it the least recently used is read again when asked for.
+    train_mode
+        Run in training mode (dropout, batch statistics) instead of evaluation mode.
+
+    Examples
+    --------
+    >>> import torch, explain_widgets as xw
+    >>> live = xw.LiveModel(torch.nn.MultiheadAttention(8, 2), (torch.randn(3, 5, 8),) * 3)
+    >>> live.attention(0, sample=2).weights(head=1).shape
+    torch.Size([1, 1])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Any,
+        *,
+        labels: Any = None,
+        tokenizer: Any = None,
+        class_names: Any = None,
+        transform: Callable[[Any], Tensor] | None = None,
+        denormalize: Callable[[Tensor], Any] | None = None,
+        forward: Callable[..., Any] | None = None,
+        memory: int | str | None = None,
+        train_mode: bool = False,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+        self.samples = _as_samples(
+            samples,
+            labels=labels,
+            tokenizer=tokenizer,
+            class_names=class_names,
+            transform=transform,
+            denormalize=denormalize,
+        )
+        self._runner = Runner(model, forward, train_mode)
+        self._store = Store(parse_memory(memory))
+        self._tables: dict[int, _Table] = {}
+        self._state: WeightState | None = None
+        self._mixed = False
+        self._lock = threading.RLock()
+        self._questions = 0  # nested ones count: they belong to the outermost
+        self._closed = False
+        STEPS.start()
+
+    @property
+    def model(self) -> nn.Module:
+        """The user's model (inside ``torch.compile`` or DataParallel wrappers)."""
+        return self._runner.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are moved to: the device of the model's first parameter or buffer."""
+        tensor = next(iter((*self.model.parameters(), *self.model.buffers())), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    @property
+    def status(self) -> str:
+        """What should be said with everything that was just read, or ""."""
+        training = self._mixed or self._runner.training_nearby()
+        return READ_DURING_TRAINING if training else ""
+
+    def output(self, sample: int = 0) -> Any:
+        """The model's output for a sample, detached, as the model itself returns it.
+
+        Returns
+        -------
+        Any
+            Tensors, or the containers the model returns, with every tensor detached.
+        """
+        with self._reading():
+            return self._kept(("output", sample), lambda: self._read_output(sample))
+
+    def modules(self, sample: int = 0) -> list[ModuleRow]:
+        """The module table in call order; modules that were not called come last."""
+        with self._reading():
+            return self._table(sample).rows
+
+    def activation(self, layer: int | str, sample: int = 0) -> Tensor:
+        """The output tensor of a module.
+
+        Parameters
+        ----------
+        layer
+            A name of ``named_modules()`` (``"block:1"`` for its second call), or an index into
+            `modules`.
+        sample
+            Which sample.
+
+        Returns
+        -------
+        Tensor
+            As the module returned it, before later in-place operations, detached, on its device.
+            Of several tensors in the output, the first of floating point.
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, it was never called, or it returns no tensor.
+        """
+        with self._reading():
+            name = self._layer_name(layer, sample)
+            key = ("activation", sample, name)
+            return self._kept(key, lambda: self._read_activation(name, sample))
+
+    def gradient(self, layer: int | str, sample: int = 0, target: Target = None) -> Tensor:
+        """D target / d activation of a module, or of the input (``layer="input"``).
+
+        Parameters
+        ----------
+        layer
+            As in `activation`; ``"input"``: the first input tensor of floating point.
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token.
+
+        Returns
+        -------
+        Tensor
+            Shape and dtype of the activation.
+
+        Raises
+        ------
+        LayerError, GradientError, TargetError
+            When the layer, its gradient or the target does not exist.
+        """
+        with self._reading():
+            if layer == "input":
+                return self._input_gradient(sample, target)
+            return self._layer_gradient(self._layer_name(layer, sample), sample, target)
+
+    def parameter_gradients(
+        self, sample: int = 0, target: Target = None
+    ) -> dict[str, Tensor | None]:
+        """D target / d parameter for every parameter; ``.grad`` is not touched.
+
+        Returns
+        -------
+        dict
+            Name of the parameter to a tensor of its shape; None where the target does not depend
+            on it. Frozen parameters are differentiated as well. A shared parameter appears once.
+        """
+        found: dict[str, Tensor | None] = {}
+
+        def differentiate(run: Run) -> None:
+            scalar = self._target(run.output, target, sample)
+            names = [name for name, tensor in run.parameters.items() if tensor.requires_grad]
+            tensors = [run.parameters[name] for name in names]
+            values = dict(zip(names, _gradients(scalar, tensors, "the parameters"), strict=True))
+            found.update((name, values.get(name)) for name in run.parameters)
+
+        with self._reading():
+            self._run(sample, None, "parameters", differentiate)
+        return found
+
+    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+        """Every attention call of the forward, in call order.
+
+        Raises
+        ------
+        NoAttentionError
+            When none was found; the text says what was looked for and what ran.
+        """
+        with self._reading():
+            table = self._tables.get(sample)
+            if table is None or table.attention is None:
+                self._read_attention(sample, None)
+                table = self._tables[sample]
+            if not table.attention:
+                raise NoAttentionError(_nothing_found(table))
+            return table.attention
+
+    def attention(self, layer: int | str = 0, sample: int = 0) -> Attention:
+        """One attention call: its weights, rows, tiles and statistics, computed when asked for.
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there.
+        sample
+            Which sample.
+
+        Raises
+        ------
+        LayerError, NoAttentionError
+            When there is no such call, or none at all.
+        """
+        with self._reading():
+            names = [found.name for found in self.attention_layers(sample)]
+            name = _pick(layer, names, "attention layer")
+            key = ("attention", sample, name)
+            if key not in self._store:
+                self._read_attention(sample, name)
+            kept: Attention | None = self._store.get(key)
+            if kept is None:
+                raise LayerError(f"The attention of {name!r} was not called in a second run.")
+            return kept
+
+    @property
+    def is_home(self) -> bool:
+        """Whether the calling thread is the notebook's own, in which every run is allowed."""
+        return self._runner.home.is_current()
+
+    def call_when_free(self, function: Callable[[], None]) -> bool:
+        """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
+        return self._runner.home.call_when_free(function)
+
+    def refresh(self) -> None:
+        """Forget what was read: the next question runs the model again."""
+        with self._lock:
+            self._store.clear()
+            self._tables.clear()
+            self._state = None
+
+    def close(self) -> None:
+        """Give back everything: what was read, and the watch over optimizer steps."""
+        self.refresh()
+        if not self._closed:
+            self._closed = True
+            STEPS.stop()
+
+    # What is read is kept under its key until the weights or the structure change.
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One question at a time, answered from what is kept if nothing has changed since.
+
+        Asked once a question: a model that is being trained has changed again by its end.
+        """
+        with self._lock:
+            if self._questions == 0:
+                self._check_fresh()
+            self._questions += 1
+            try:
+                yield
+            finally:
+                self._questions -= 1
+
+    def _kept(self, key: Hashable, read: Callable[[], _T]) -> _T:
+        found: _T | None = self._store.get(key)
+        return read() if found is None else found
+
+    def _check_fresh(self) -> None:
+        rebuilt = self._runner.follow()
+        state = weight_state(self.model)
+        if rebuilt or self._mixed or state != self._state:
+            if self._state is not None and state != self._state:
+                self._runner.weights_moved()
+            self.refresh()
+            self._mixed = False
+            self._state = state
+
+    def _table(self, sample: int) -> _Table:
+        if sample not in self._tables:
+            self._run(sample, Wanted())
+        return self._tables[sample]
+
+    def _run(
+        self,
+        sample: int,
+        wanted: Wanted | None,
+        gradients: Gradients = "none",
+        then: Callable[[Run], None] = lambda run: None,
+        inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
+    ) -> Run:
+        args, kwargs = inputs or self._inputs(sample)
+        run = self._runner.run(args, kwargs, wanted, gradients, then)
+        self._mixed = self._mixed or run.mixed
+        if run.recorder is not None:
+            known = self._tables.get(sample)
+            attention = None if known is None else known.attention
+            problems = () if known is None else known.problems
+            self._tables[sample] = _Table(
+                run.recorder.table(), frozenset(run.recorder.tensorless), attention, problems
+            )
+        return run
+
+    def _inputs(self, sample: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        loaded = self._sample(sample)
+        return loaded.args, loaded.kwargs
+
+    def _sample(self, sample: int) -> Sample:
+        return self.samples.get(sample, device=self.device)
+
+    def _read_output(self, sample: int) -> Any:
+        output = _detached(self._run(sample, None).output)
+        self._store.put(("output", sample), output, _bytes(output))
+        return output
+
+    def _read_activation(self, name: str, sample: int) -> Tensor:
+        room = _Room(self._store.limit // 2, name)
+        run = self._run(sample, Wanted(activations=room.keeps))
+        assert run.recorder is not None
+        kept = run.recorder.activations
+        if name not in kept:
+            self._raise_missing(name, run)
+        for call, tensor in kept.items():
+            if call != name:
+                self._store.put(("activation", sample, call), tensor, tensor.nbytes)
+        self._store.put(("activation", sample, name), kept[name], kept[name].nbytes)
+        return kept[name]
+
+    def _read_attention(self, sample: int, name: str | None) -> None:
+        """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
+        room = _Room(self._store.limit // 2, name)
+        run = self._run(sample, Wanted(attention=room.keeps))
+        layers = [layer for layer, _ in run.attention]
+        self._tables[sample] = replace(
+            self._tables[sample], attention=layers, problems=tuple(run.problems)
+        )
+        kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
+        for call, attention in sorted(kept, key=lambda item: item[0] == name):
+            self._store.put(("attention", sample, call), attention, attention.nbytes)
+
+    def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:
+        found: list[Tensor | None] = []
+
+        def differentiate(run: Run) -> None:
+            assert run.recorder is not None
+            scalar = self._target(run.output, target, sample)
+            edge = run.recorder.edges.get(name)
+            if edge is None:
+                self._raise_missing(name, run)
+            else:
+                found.extend(_gradients(scalar, [edge], f"layer {name!r}"))
+
+        self._run(sample, Wanted(edges=frozenset({name})), "activations", differentiate)
+        if found[0] is None:
+            raise GradientError(f"The target does not depend on the output of layer {name!r}.")
+        return found[0].detach()
+
+    def _input_gradient(self, sample: int, target: Target) -> Tensor:
+        args, kwargs = self._inputs(sample)
+        tensor = next((t for t in flat_tensors((args, kwargs)) if t.is_floating_point()), None)
+        if tensor is None:
+            raise GradientError(
+                "The input holds no tensor of floating point (token ids have no gradient): ask for "
+                "the gradient at the embedding layer instead."
+            )
+        leaf = tensor.detach().clone().requires_grad_()
+        swap = lambda value: leaf if value is tensor else value  # noqa: E731
+        inputs = (
+            tuple(swap(value) for value in args),
+            {name: swap(value) for name, value in kwargs.items()},
+        )
+        found: list[Tensor | None] = []
+
+        def differentiate(run: Run) -> None:
+            scalar = self._target(run.output, target, sample)
+            found.extend(_gradients(scalar, [leaf], "the input"))
+
+        self._run(sample, None, "activations", differentiate, inputs)
+        if found[0] is None:
+            raise GradientError("The target does not depend on the input.")
+        return found[0].detach()
+
+    def _target(self, output: Any, target: Target, sample: int) -> Tensor:
+        valid = self._sample(sample).valid
+        return target_value(output, target, -1 if valid is None else valid[1] - 1)
+
+    def _layer_name(self, layer: int | str, sample: int) -> str:
+        rows = self.modules(sample)
+        if isinstance(layer, str):
+            name, _, call = layer.rpartition(":")
+            row = next((row for row in rows if row.name == layer), None)
+            if row is None and call.isdigit():
+                row = next((row for row in rows if row.name == name), None)
+                if row is not None and not 0 < int(call) < row.calls:
+                    raise LayerError(f"{name!r} was called {row.calls} times, not {int(call) + 1}.")
+            if row is None:
+                return _pick(layer, [row.name for row in rows], "layer")  # raises
+            if row.calls == 0:
+                raise LayerError(
+                    f"Layer {layer!r} is in the model but was never called by this forward."
+                )
+            return layer
+        return _pick(layer, [row.name for row in rows if row.calls], "layer")
+
+    def _raise_missing(self, name: str, run: Run) -> None:
+        assert run.recorder is not None
+        if name in run.recorder.tensorless:
+            raise LayerError(f"Layer {name!r} returns no tensor.")
+        if name in run.recorder.activations or name in run.recorder.called:
+            raise GradientError(f"The output of layer {name!r} is not differentiable.")
+        raise LayerError(f"Layer {name!r} was not called in this run.")
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is known of a sample's forward; ``attention`` is None until it was looked for."""
+
+    rows: list[ModuleRow]
+    tensorless: frozenset[str]
+    attention: list[AttentionLayer] | None
+    problems: tuple[str, ...]
+
+
+class _Room:
+    """Which of many tensors are kept: in call order while there is room, ``always`` in any case."""
+
+    def __init__(self, limit: int, always: str | None) -> None:
+        self._left = limit
+        self._always = always
+
+    def keeps(self, name: str, size: int) -> bool:
+        if name == self._always:
+            return True
+        self._left -= size
+        return self._left >= 0
+
+
+def _as_samples(samples: Any, **options: Any) -> Samples:
+    given = [name for name, value in options.items() if value is not None]
+    if not isinstance(samples, Samples):
+        return Samples(samples, **options)
+    if given:
+        raise TypeError(f"Samples are made already: pass {', '.join(given)} to Samples(...).")
+    return samples
+
+
+def _pick(layer: int | str, names: list[str], what: str) -> str:
+    if isinstance(layer, str):
+        if layer in names:
+            return layer
+        close = difflib.get_close_matches(layer, names, n=3, cutoff=0.4) or names[:3]
+        raise LayerError(f"There is no {what} {layer!r}; did you mean {_listed(close)}?")
+    if not 0 <= layer < len(names):
+        raise LayerError(
+            f"{what} {layer} is out of range: there are {len(names)} (0 to {len(names) - 1})."
+        )
+    return names[layer]
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(repr(name) for name in names)
+
+
+def _gradients(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | None, ...]:
+    if not scalar.requires_grad:
+        raise GradientError(
+            f"The target does not depend on {what} in a differentiable way (is part of the "
+            "forward inside torch.no_grad, detached, or in integers?)."
+        )
+    return torch.autograd.grad(scalar, inputs, allow_unused=True)
+
+
+def _nothing_found(table: _Table) -> str:
+    if table.problems:
+        return "No attention could be read: " + "; ".join(table.problems) + "."
+    types = Counter(row.type for row in table.rows if row.calls)
+    seen = ", ".join(f"{count} × {kind}" for kind, count in types.most_common(6))
+    return (
+        f"No attention was found in this forward. Looked for calls of {LOOKED_FOR}; what ran: "
+        f"{seen}."
+    )
+
+
+def _detached(value: Any) -> Any:
+    return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, value)
+
+
+def _bytes(value: Any) -> int:
+    return sum(tensor.nbytes for tensor in flat_tensors(value))

@@ -1,0 +1,95 @@
+"""The module table: what ran in one forward, in call order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+@dataclass
+class ModuleRow:
+    """One module of a forward.
+
+    Attributes
+    ----------
+    name
+        Path in the model, as in ``named_modules()``; the root is ``""``. A module that is reached
+        by several paths goes by its first.
+    type
+        Class name.
+    input_shapes, output_shapes
+        Shapes of the tensors that went in and came out at the first call, containers flattened.
+    parameters
+        Number of parameter elements in the module and below, shared ones counted once.
+    calls
+        How often it ran in this forward; 0: never.
+    seconds
+        Wall time inside it, all calls together. On accelerators: between events on the device.
+    bytes
+        Bytes of its outputs, all calls together.
+    """
+
+    name: str
+    type: str
+    input_shapes: tuple[Shape, ...] = ()
+    output_shapes: tuple[Shape, ...] = ()
+    parameters: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    order: int = field(default=-1, repr=False)
+
+
+def module_paths(model: nn.Module) -> dict[int, str]:
+    """``id(module)`` to its first path."""
+    return {id(module): name for name, module in model.named_modules()}
+
+
+def empty_rows(model: nn.Module) -> dict[str, ModuleRow]:
+    """A row for each module, nothing called yet."""
+    return {
+        name: ModuleRow(name, type(module).__name__, parameters=count_parameters(module))
+        for name, module in model.named_modules()
+    }
+
+
+def in_call_order(rows: dict[str, ModuleRow]) -> list[ModuleRow]:
+    """Rows by their first call; modules that were never called come last."""
+    called = sorted((row for row in rows.values() if row.calls), key=lambda row: row.order)
+    return called + [row for row in rows.values() if not row.calls]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Elements of all parameters, shared ones counted once (uninitialised lazy ones as 0)."""
+    return sum(
+        parameter.numel()
+        for parameter in module.parameters()
+        if not isinstance(parameter, nn.parameter.UninitializedParameter)
+    )
+
+
+def flat_tensors(value: object) -> Iterator[Tensor]:
+    """The tensors in tuples, lists, mappings, dataclasses and model outputs, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from flat_tensors(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from flat_tensors(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for entry in dataclasses.fields(value):
+            yield from flat_tensors(getattr(value, entry.name, None))
+
+
+def first_tensor(value: object) -> Tensor | None:
+    """The first tensor of floating point in ``value``, else the first tensor, else None."""
+    tensors = list(flat_tensors(value))
+    floating = (t for t in tensors if t.is_floating_point() or t.is_complex())
+    return next(floating, tensors[0] if tensors else None)

@@ -1,0 +1,205 @@
+"""Hooks for one run: which module runs, what comes out of it, and where gradients pass.
+
+All hooks sit on the module that runs (the twin), only for the time of the run, and ignore calls
+from other threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from explain_widgets.live.modules import (
+    ModuleRow,
+    empty_rows,
+    first_tensor,
+    flat_tensors,
+    in_call_order,
+    module_paths,
+)
+
+
+@dataclass
+class Wanted:
+    """What a run is to keep.
+
+    ``activations``: called for each output with its call name (``"block"``, ``"block:1"``) and its
+    size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
+    gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
+    with the bytes of its queries and keys, whether those are kept; None: not recorded.
+    """
+
+    activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
+    edges: frozenset[str] = frozenset()
+    attention: Callable[[str, int], bool] | None = None
+
+
+@dataclass
+class _Call:
+    row: ModuleRow
+    name: str
+    started: Any
+
+
+class Recorder:
+    """Records one run of a module.
+
+    Parameters
+    ----------
+    module
+        The module that will run.
+    wanted
+        What to keep.
+    """
+
+    def __init__(self, module: nn.Module, wanted: Wanted) -> None:
+        self._module = module
+        self._wanted = wanted
+        self._rows = empty_rows(module)
+        self._paths = module_paths(module)
+        self._stack: list[_Call] = []
+        self._thread = threading.get_ident()
+        self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
+        self._order = 0
+        self._copies: dict[tuple[object, ...], Tensor] = {}
+        self.activations: dict[str, Tensor] = {}
+        self.called: set[str] = set()
+        self.tensorless: set[str] = set()
+        self.edges: dict[str, GradientEdge] = {}
+
+    @property
+    def current(self) -> str | None:
+        """Path of the innermost module that runs in this thread now; None outside the model."""
+        if threading.get_ident() != self._thread or not self._stack:
+            return None
+        return self._stack[-1].row.name
+
+    @contextmanager
+    def attached(self) -> Iterator[Recorder]:
+        """Hooks on every module, for the time of the run."""
+        handles = []
+        try:
+            for module in self._module.modules():
+                handles.append(
+                    module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
+                )
+                handles.append(module.register_forward_hook(self._leave, always_call=True))
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._copies.clear()
+
+    def table(self) -> list[ModuleRow]:
+        """The rows of this run in call order."""
+        self._clock.settle()
+        return in_call_order(self._rows)
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        row = self._rows[self._paths[id(module)]]
+        name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
+        if row.calls == 0:
+            row.order = self._order
+            row.input_shapes = tuple(tuple(t.shape) for t in flat_tensors((args, kwargs)))
+        self._order += 1
+        row.calls += 1
+        self._stack.append(_Call(row, name, self._clock.now()))
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if threading.get_ident() != self._thread or not self._stack:
+            return None
+        call = self._stack.pop()
+        self.called.add(call.name)
+        self._clock.add(call.row, call.started)
+        tensors = list(flat_tensors(output))
+        call.row.bytes += sum(t.numel() * t.element_size() for t in tensors)
+        if call.row.calls == 1:
+            call.row.output_shapes = tuple(tuple(t.shape) for t in tensors)
+        tensor = first_tensor(output)
+        if tensor is None:
+            self.tensorless.add(call.name)
+            return None
+        if self._wanted.activations(call.name, tensor.numel() * tensor.element_size()):
+            self.activations[call.name] = self._kept_copy(tensor)
+        if call.name in self._wanted.edges:
+            return self._watch_gradient(call.name, output, tensor)
+        return None
+
+    def _kept_copy(self, tensor: Tensor) -> Tensor:
+        """A copy, since in-place operations may follow; one for all modules that return it."""
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, _version(tensor))
+        if key not in self._copies:
+            self._copies[key] = tensor.detach().clone()
+        return self._copies[key]
+
+    def _watch_gradient(self, name: str, output: Any, tensor: Tensor) -> Any:
+        """Remember the place in the graph now: in-place operations may rebase the tensor later."""
+        if tensor.requires_grad:
+            self.edges[name] = get_gradient_edge(tensor)
+            return None
+        if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
+            return None
+        # Nothing before this layer needs a gradient (frozen weights, token ids): begin here. The
+        # copy is no leaf, so that in-place operations on it stay allowed.
+        begun = tensor.detach().requires_grad_().clone()
+        self.edges[name] = get_gradient_edge(begun)
+        return _with_tensor(output, tensor, begun)
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
+    """``output`` with one of its tensors replaced."""
+    if output is old:
+        return new
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(_with_tensor(item, old, new) for item in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(_with_tensor(item, old, new) for item in output)
+    if isinstance(output, dict):
+        items = {key: _with_tensor(item, old, new) for key, item in output.items()}
+        return type(output)(items) if type(output) is dict else type(output)(**items)
+    if hasattr(output, "__dataclass_fields__"):
+        fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
+        return replace(output, **{k: _with_tensor(v, old, new) for k, v in fields.items()})
+    return output
+
+
+class _Clock:
+    """Wall time on the CPU, events on an accelerator, read once at the end."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._events = torch.get_device_module(device).Event if device.type == "cuda" else None
+        self._pending: list[tuple[ModuleRow, Any, Any]] = []
+
+    def now(self) -> Any:
+        if self._events is None:
+            return time.perf_counter()
+        event = self._events(enable_timing=True)
+        event.record()
+        return event
+
+    def add(self, row: ModuleRow, started: Any) -> None:
+        if self._events is None:
+            row.seconds += time.perf_counter() - started
+        else:
+            self._pending.append((row, started, self.now()))
+
+    def settle(self) -> None:
+        if self._pending:
+            self._pending[-1][2].synchronize()
+        for row, started, ended in self._pending:
+            row.seconds += started.elapsed_time(ended) / 1000
+        self._pending.clear()

@@ -1,0 +1,277 @@
+"""One run of the model at a time: on the twin, in a known state of the thread, traceless.
+
+This is where the rules of a run come together: which module runs, in which thread it may, what
+the thread's modes are meanwhile, and what happens when a cell trains the model beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from explain_widgets.analysis.attention import Attention
+from explain_widgets.live.attention import AttentionCapture, AttentionLayer
+from explain_widgets.live.errors import NeedsHomeThreadError, RunError
+from explain_widgets.live.freshness import STEPS, quick_state
+from explain_widgets.live.home import Home
+from explain_widgets.live.randomness import NoRandomDraws, kept_random_state
+from explain_widgets.live.recorder import Recorder, Wanted
+from explain_widgets.live.twin import (
+    Borrowed,
+    CannotCopyError,
+    Twin,
+    plain_module,
+    replaced_parameters,
+)
+
+Gradients: TypeAlias = Literal["none", "activations", "parameters"]
+
+
+@dataclass
+class Run:
+    """One run under way or done.
+
+    ``parameters``: by name, as the run uses them (for gradients). ``mixed``: the weights moved
+    while it ran, so that it may mix two training steps.
+    """
+
+    output: Any = None
+    recorder: Recorder | None = None
+    attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    mixed: bool = False
+
+
+class Runner:
+    """Runs a model for one sample at a time and leaves it as it was found.
+
+    Parameters
+    ----------
+    model
+        The user's model.
+    forward
+        ``forward(model, *args, **kwargs)``, for models that are not called as ``model(...)``.
+    train_mode
+        Run in training mode instead of evaluation mode.
+    """
+
+    def __init__(
+        self, model: nn.Module, forward: Callable[..., Any] | None, train_mode: bool
+    ) -> None:
+        self._model = plain_module(model)
+        self._forward = forward
+        self._train_mode = train_mode
+        self._runs: Twin | Borrowed | None = None
+        self._draws = False
+        self._lock = threading.RLock()
+        self._steps_seen = 0.0
+        self.home = Home()
+
+    @property
+    def model(self) -> nn.Module:
+        """The user's model, without wrappers that only change how it runs."""
+        return self._model
+
+    def training_nearby(self) -> bool:
+        """Whether another thread has changed the weights within the last second."""
+        since = time.monotonic() - 1.0
+        return self._steps_seen >= since or STEPS.seen_elsewhere(since)
+
+    def weights_moved(self) -> None:
+        """Told when the weights were found changed: beside a running cell that is training."""
+        if not self.home.is_current() and self.home.is_busy():
+            self._steps_seen = time.monotonic()
+
+    def follow(self) -> bool:
+        """Make the twin anew if the model's structure has changed; returns whether it had."""
+        with self._lock:
+            if self._runs is not None and self._runs.follows(self._model):
+                return False
+            _check_runnable(self._model)
+            try:
+                self._runs = Twin(self._model)
+            except CannotCopyError as reason:
+                self._runs = Borrowed(self._model, str(reason))
+            self._draws = False
+            return True
+
+    def run(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wanted: Wanted | None,
+        gradients: Gradients = "none",
+        then: Callable[[Run], None] = lambda run: None,
+    ) -> Run:
+        """Run once.
+
+        Parameters
+        ----------
+        args, kwargs
+            What the model is called with, on its device.
+        wanted
+            What is recorded; None: nothing, the plain path without a single hook.
+        gradients
+            Whether the run is differentiable, and by what.
+        then
+            Called with the finished run while its graph is alive.
+
+        Raises
+        ------
+        NeedsHomeThreadError
+            When this run may only happen in the home thread.
+        RunError
+            When the model raises.
+        """
+        with self._lock:
+            self.follow()
+            attempt = lambda snapshot: self._guarded(  # noqa: E731
+                lambda: self._once(args, kwargs, wanted, gradients, then, snapshot)
+            )
+            try:
+                return attempt(False)
+            except _MovedError:
+                # A training step wrote weights that our backward still needed: use a snapshot.
+                run = attempt(True)
+                run.mixed = True
+                return run
+
+    def _guarded(self, action: Callable[[], Run]) -> Run:
+        """In the home thread with all generators kept; elsewhere without a single draw."""
+        assert self._runs is not None
+        if self.home.is_current():
+            with kept_random_state(_devices(self._model)):
+                return action()
+        if isinstance(self._runs, Borrowed):
+            raise NeedsHomeThreadError(
+                f"The model cannot be copied ({self._runs.reason}), so it runs itself: waiting "
+                "for the running cell to end."
+            )
+        if not self._draws:
+            guard = NoRandomDraws()
+            try:
+                with guard:
+                    return action()
+            except Exception:
+                if not guard.refused:
+                    raise
+                self._draws = True
+        raise NeedsHomeThreadError(
+            "The model draws random numbers, which a running cell may be drawing as well: "
+            "waiting for it to end."
+        )
+
+    def _once(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wanted: Wanted | None,
+        gradients: Gradients,
+        then: Callable[[Run], None],
+        snapshot: bool,
+    ) -> Run:
+        assert self._runs is not None
+        run = Run()
+        before = quick_state(self._model)
+        with ExitStack() as stack:
+            stack.enter_context(_plain_thread(gradients != "none"))
+            module = stack.enter_context(self._runs.ready(self._train_mode))
+            run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
+            if wanted is not None:
+                run.recorder = stack.enter_context(Recorder(module, wanted).attached())
+            capture = self._capture(run, wanted)
+            try:
+                with capture or nullcontext():
+                    run.output = self._call(module, args, kwargs)
+            except Exception as error:
+                raise RunError(f"The model raised {type(error).__name__}: {error}") from error
+            try:
+                then(run)
+            except RuntimeError as error:
+                moved = quick_state(self._model) != before
+                if moved and not snapshot and "inplace operation" in str(error):
+                    raise _MovedError from error
+                raise
+        if capture is not None:
+            run.attention, run.problems = capture.calls(), capture.problems
+        run.mixed = quick_state(self._model) != before
+        return run
+
+    def _call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._forward is not None:
+            return self._forward(module, *args, **kwargs)
+        return module(*args, **kwargs)
+
+    def _capture(self, run: Run, wanted: Wanted | None) -> AttentionCapture | None:
+        if wanted is None or wanted.attention is None:
+            return None
+        recorder = run.recorder
+        assert recorder is not None
+        return AttentionCapture(lambda: recorder.current, wanted.attention)
+
+    @contextmanager
+    def _parameters(
+        self, module: nn.Module, gradients: Gradients, snapshot: bool
+    ) -> Iterator[dict[str, Tensor]]:
+        """The parameters of the run: the shared ones, or stand-ins on the twin.
+
+        Stand-ins share memory with the parameters (copies for a snapshot); for gradients by
+        parameters all of them ask for one, also those that the user has frozen.
+        """
+        if isinstance(self._runs, Borrowed) or (gradients != "parameters" and not snapshot):
+            yield dict(module.named_parameters())
+            return
+
+        def stand_in(parameter: nn.Parameter) -> Tensor:
+            tensor = parameter.detach().clone() if snapshot else parameter.detach()
+            wants = parameter.requires_grad or gradients == "parameters"
+            return tensor.requires_grad_(wants and tensor.is_floating_point())
+
+        with replaced_parameters(module, stand_in) as parameters:
+            yield parameters
+
+
+class _MovedError(Exception):
+    """The weights were written while our backward still needed them."""
+
+
+@contextmanager
+def _plain_thread(differentiable: bool) -> Iterator[None]:
+    """Grad mode, inference mode and autocast are per thread: set, whatever the caller has."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(differentiable))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def _devices(model: nn.Module) -> list[torch.device]:
+    return list({tensor.device for tensor in (*model.parameters(), *model.buffers())})
+
+
+def _check_runnable(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise RunError(
+                f"The parameter {name} is not initialised yet: call the model once before looking "
+                "into it."
+            )
+        if parameter.device.type == "meta" and not _is_offloaded(model):
+            raise RunError(
+                f"The parameter {name} is on the meta device and has no values: load the weights "
+                "(for example model.to_empty(device=…) and load_state_dict) first."
+            )
+
+
+def _is_offloaded(model: nn.Module) -> bool:
+    return any(hasattr(module, "_hf_hook") for module in model.modules())

@@ -1,0 +1,72 @@
+"""The target: the scalar of a model's output that gradients are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from explain_widgets.live.errors import TargetError
+
+Target: TypeAlias = int | Callable[[Any], Tensor] | None
+
+
+def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
+    """The scalar that ``target`` picks from ``output``.
+
+    Parameters
+    ----------
+    output
+        What the model returned for one sample (a batch of 1).
+    target
+        A class (or vocabulary) index, a callable from the output to a scalar tensor, or None: the
+        predicted class, or the predicted next token.
+    last
+        The last unpadded position, for outputs of shape (batch, time, vocabulary).
+
+    Returns
+    -------
+    Tensor
+        A scalar (0 axes), still in the graph.
+
+    Raises
+    ------
+    TargetError
+        When the output has no logits that can be told, or the index is out of range.
+    """
+    if callable(target):
+        value = target(output)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise TargetError("The target callable must return a tensor with a single element.")
+        return value.reshape(())
+    row = logits(output, last)
+    if target is None:
+        return row[row.argmax()]
+    if not -row.numel() <= target < row.numel():
+        raise TargetError(
+            f"target={target} is out of range: the output has classes 0 to {row.numel() - 1}."
+        )
+    return row[target]
+
+
+def logits(output: Any, last: int = -1) -> Tensor:
+    """The scores that classes are predicted from, of shape (classes,); see `target_value`."""
+    if isinstance(output, Mapping) and "logits" in output:
+        scores = output["logits"]
+    else:
+        scores = getattr(output, "logits", output)
+    if isinstance(scores, Tensor):
+        if scores.numel() == 1:
+            return scores.reshape(1)
+        if scores.ndim == 2 and len(scores) == 1:
+            return scores[0]
+        if scores.ndim == 3 and len(scores) == 1:
+            return scores[0, last]
+        found = f"a tensor of shape {tuple(scores.shape)}"
+    else:
+        found = type(output).__name__
+    raise TargetError(
+        f"No class scores can be told in the model's output ({found}): pass target as a callable "
+        "from the output to a scalar, such as target=lambda output: output[0].sum()."
+    )
