@@ -1,0 +1,1 @@
+"""From small tensors to bytes: quantising, mosaics, colour maps."""

@@ -1,0 +1,81 @@
+"""Numbers as bytes: 255 levels of a range, and one byte value for what is no finite number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Scale: TypeAlias = Literal["linear", "log", "row"]
+"""How weights become colours: in proportion, by their logarithm, or each row by its maximum."""
+
+SCALES: tuple[Scale, ...] = ("linear", "log", "row")
+LEVELS = 254
+NOT_FINITE = 255
+
+# The logarithmic scale ends this many decades below the largest weight.
+_DECADES = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Bytes to be drawn through a colour table.
+
+    Attributes
+    ----------
+    levels
+        uint8; 0 to 254 over ``range``, 255 where the number is not finite.
+    range
+        The numbers that 0 and 254 stand for.
+    nonfinite
+        How many numbers were not finite.
+    note
+        How numbers became bytes, in words.
+    """
+
+    levels: npt.NDArray[np.uint8]
+    range: tuple[float, float]
+    nonfinite: int
+    note: str
+
+
+def quantise(values: npt.NDArray[np.floating], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Levels 0 to 254 of [low, high], clipped; 255 where not finite. Rounds to the nearest.
+
+    Examples
+    --------
+    >>> quantise(np.array([0.0, 0.5, 2.0, np.nan]), 0.0, 1.0)
+    array([  0, 127, 254, 255], dtype=uint8)
+    """
+    span = high - low
+    factor = LEVELS / span if span > 0 else 0.0
+    scaled = np.nan_to_num((values - low) * factor, nan=0.0)
+    levels = np.rint(np.clip(scaled, 0, LEVELS)).astype(np.uint8)
+    finite = np.isfinite(values)
+    return levels if finite.all() else np.where(finite, levels, np.uint8(NOT_FINITE))
+
+
+def weights_picture(weights: npt.NDArray[np.floating], scale: Scale) -> Picture:
+    """Attention weights, (..., rows, columns), as a picture.
+
+    ``"linear"``: from 0 to the largest. ``"log"``: by the logarithm, over at most four decades
+    below the largest; smaller ones and zeros are shown as the smallest. ``"row"``: each row from 0
+    to its own largest.
+    """
+    finite = np.isfinite(weights)
+    nonfinite = int(finite.size - np.count_nonzero(finite))
+    largest = float(np.max(weights, initial=0.0, where=finite))
+    if scale == "row":
+        top = np.max(weights, axis=-1, keepdims=True, initial=0.0, where=finite)
+        levels = quantise(weights / np.where(top > 0, top, 1.0), 0.0, 1.0)
+        return Picture(levels, (0.0, 1.0), nonfinite, "uint8 of each row ÷ its largest weight")
+    if scale == "log" and largest > 0:
+        smallest = float(np.min(weights, initial=largest, where=finite & (weights > 0)))
+        low = max(smallest, largest / 10**_DECADES)
+        logarithms = np.log10(np.maximum(weights, low))
+        levels = quantise(logarithms, np.log10(low), np.log10(largest))
+        return Picture(levels, (low, largest), nonfinite, f"uint8 of log {low:.2g} … {largest:.3g}")
+    levels = quantise(weights, 0.0, largest)
+    return Picture(levels, (0.0, largest), nonfinite, f"uint8 of 0 … {largest:.3g}")

@@ -1,0 +1,1 @@
+"""The explorers: traits, requests and replies."""

@@ -1,0 +1,438 @@
+"""AttentionExplorer: which token looks where, in any head of any layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import numpy.typing as npt
+import torch
+import traitlets
+from torch import Tensor
+
+from explain_widgets.analysis.attention import Attention, Head, HeadStatistics
+from explain_widgets.analysis.score_steps import Span
+from explain_widgets.export.figures import attention_figure
+from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.samples import Sample
+from explain_widgets.live.tokens import Token
+from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
+from explain_widgets.pictures.quantise import SCALES, weights_picture
+from explain_widgets.widgets.explorer import Explorer, bundle
+from explain_widgets.widgets.protocol import Reply
+
+VIEWS = ("matrix", "lines", "text")
+_MOST_PIXELS = 512
+
+
+class AttentionExplorer(Explorer):
+    """Shows where tokens look, for every attention call of a live model.
+
+    Parameters
+    ----------
+    model
+        A `LiveModel`, or a model to make one of with ``samples`` and the options of `LiveModel`.
+    samples, **options
+        As for `LiveModel`; and any trait below, to begin with.
+
+    Raises
+    ------
+    NoAttentionError
+        When no attention is found in the forward of the first sample.
+
+    Examples
+    --------
+    >>> import torch, explain_widgets as xw
+    >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+    >>> xw.AttentionExplorer(layer, torch.randn(3, 7, 16), head="mean").data()["weights"].shape
+    torch.Size([7, 7])
+    """
+
+    _esm = bundle("attention.js")
+    _css = bundle("attention.css")
+
+    layer = traitlets.Int(0).tag(sync=True)
+    """Index into `layers`."""
+
+    layer_name = traitlets.Unicode("").tag(sync=True)
+    """Name of the layer. Any module's name may be set: the first layer inside it is picked, else
+    the one around it; a name that is not in the model is a TraitError."""
+
+    head = traitlets.Union([traitlets.Int(), traitlets.Enum(["mean", "max"])], default_value=0).tag(
+        sync=True
+    )
+    """Index of the head, or ``"mean"`` or ``"max"`` over all heads of the layer."""
+
+    query = traitlets.Int(0, allow_none=True).tag(sync=True)
+    """Position of the picked query token, or None."""
+
+    view = traitlets.Enum(VIEWS, "matrix").tag(sync=True)
+    """``"matrix"``, ``"lines"`` or ``"text"``."""
+
+    scale = traitlets.Enum(SCALES, "linear").tag(sync=True)
+    """``"linear"``, ``"log"``, or ``"row"``: each row by its own largest weight."""
+
+    colormap = traitlets.Unicode("Blues").tag(sync=True)
+    """Any colour map of matplotlib, by name."""
+
+    padding = traitlets.Bool(False).tag(sync=True)
+    """Whether padded positions are shown."""
+
+    colormaps = traitlets.List(traitlets.Unicode(), list(SEQUENTIAL)).tag(sync=True)
+    """What the menu of colour maps offers."""
+
+    @property
+    def layers(self) -> list[AttentionLayer]:
+        """The attention calls of the current sample, in call order."""
+        # A message of the browser arrives in another thread and must not wait for a forward: it
+        # is checked against the layers that were read last.
+        if self.live.is_home:
+            self._layers = self.live.attention_layers(self.sample)
+        return self._layers
+
+    def _prepare(self) -> None:
+        self._layers = self.live.attention_layers(self.sample)
+        self.layer_name = self._layers[0].name
+        self.query = self._first_word()
+
+    def _first_word(self) -> int:
+        """The first token that stands for text, else the first position."""
+        tokens = self.live.samples[self.sample].tokens or []
+        position = next((i for i, token in enumerate(tokens) if not token.special), 0)
+        return min(position, self._layers[0].queries - 1)
+
+    def data(self) -> dict[str, Any]:
+        """What is shown now.
+
+        Returns
+        -------
+        dict
+            ``weights``: (queries, keys) of the picked layer and head, exact, on the model's device;
+            ``from``: (keys,), where the picked query looks; ``to``: (queries,), who looks at it
+            (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
+        """
+        attention = self.live.attention(self.layer, self.sample)
+        lists = _token_lists(self.live.samples[self.sample])
+        names = _token_names(attention, lists)
+        query_tokens, key_tokens = (_texts(lists.get(name)) if name else None for name in names)
+        return {
+            "weights": attention.weights(self.head),
+            **_row_and_column(attention, self.head, self.query),
+            "query_tokens": query_tokens,
+            "key_tokens": key_tokens,
+        }
+
+    def figure(self) -> matplotlib.figure.Figure:
+        """The matrix of the picked layer and head as a matplotlib figure.
+
+        More than 512 positions on a side are pooled to 512 pixels (mean), as the title then says.
+        """
+        attention = self.live.attention(self.layer, self.sample)
+        sample = self.live.samples[self.sample]
+        rows, keys = self._shown(attention, sample, self.padding)
+        size = _fitting(rows), _fitting(keys)
+        weights = attention.tile(self.head, rows, keys, size).float().cpu().numpy()
+        lists = _token_lists(sample)
+        names = _token_names(attention, lists)
+        labels = [
+            _texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
+            for name, span, pixels in zip(names, (rows, keys), size, strict=True)
+        ]
+        title = f"{attention.name} · {_head_name(self.head)} · {sample.title}"
+        reduced = _reduction(rows, keys, size)
+        title += f"\n{reduced}" if reduced else ""
+        return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
+
+    # Requests; see docs/protocol.md.
+
+    def answer_sample(self, selection: dict[str, Any]) -> Reply:
+        """What there is to pick from in a sample."""
+        index = int(selection["sample"])
+        self._layers = self.live.attention_layers(index)
+        sample = self.live.samples[index]
+        self.sample_count = self._count_samples()
+        lists = _token_lists(sample)
+        layers = []
+        for layer in self._layers:
+            query_tokens, key_tokens = _token_names(layer, lists)
+            rows, columns = self._shown(layer, sample, bool(selection.get("padding")))
+            layers.append(
+                {
+                    "name": layer.name,
+                    "heads": layer.heads,
+                    "queries": layer.queries,
+                    "keys": layer.keys,
+                    "kind": layer.kind,
+                    "source": layer.source,
+                    "note": layer.note,
+                    "query_tokens": query_tokens,
+                    "key_tokens": key_tokens,
+                    "rows": rows,
+                    "columns": columns,
+                }
+            )
+        return Reply(
+            {
+                "sample": index,
+                "title": sample.title,
+                "layers": layers,
+                "tokens": {name: [_message(token) for token in lists[name]] for name in lists},
+                "footer": self.live.status,
+            }
+        )
+
+    def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply]:
+        """A thumbnail of every head of every layer."""
+        index, (height, width) = int(selection["sample"]), selection["size"]
+        sample = self.live.samples[index]
+        thumbnails: list[npt.NDArray[np.uint8]] = []
+        for number, layer in enumerate(self.live.attention_layers(index)):
+            attention = self.live.attention(number, index)
+            rows, keys = self._shown(layer, sample, bool(selection.get("padding")))
+            for head in range(layer.heads):
+                tile = attention.tile(head, rows, keys, (height, width)).float().cpu().numpy()
+                picture = weights_picture(tile, selection["scale"])
+                thumbnails.append(_enlarged(picture.levels, height, width))
+        yield Reply(arrays={"thumbnails": np.stack(thumbnails)})
+
+    def answer_head(self, selection: dict[str, Any]) -> Reply:
+        """The matrix of one head, its statistics, and the row and column of the query."""
+        index, head = int(selection["sample"]), selection["head"]
+        attention = self.live.attention(int(selection["layer"]), index)
+        sample = self.live.samples[index]
+        shown = self._shown(attention, sample, bool(selection.get("padding")))
+        rows = _span(selection.get("rows"), shown[0])
+        keys = _span(selection.get("keys"), shown[1])
+        height, width = selection.get("size") or (_MOST_PIXELS, _MOST_PIXELS)
+        size = min(_fitting(rows), height), min(_fitting(keys), width)
+        tile = attention.tile(head, rows, keys, size).float().cpu().numpy()
+        picture = weights_picture(tile, selection["scale"])
+        exact = _row_and_column(attention, head, selection.get("query"))
+        return Reply(
+            {
+                "rows": rows,
+                "keys": keys,
+                "statistics": _statistics(attention.statistics(head, *shown), head),
+                "footer": self._footer(attention, head, _reduction(rows, keys, size)),
+            },
+            {
+                "matrix": picture,
+                **{name: _float32(row) for name, row in exact.items() if row is not None},
+            },
+        )
+
+    def answer_row(self, selection: dict[str, Any]) -> Reply:
+        """Where one query looks, exactly."""
+        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        row = attention.row(selection["head"], int(selection["query"]))
+        return Reply(arrays={"from": _float32(row)})
+
+    def answer_column(self, selection: dict[str, Any]) -> Reply:
+        """Who looks at one key, exactly."""
+        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        column = attention.column(selection["head"], int(selection["key"]))
+        return Reply(arrays={"to": _float32(column)})
+
+    def _footer(self, attention: Attention, head: Head, reduced: str) -> str:
+        parts = [
+            attention.source,
+            f"weights recomputed from Q·K for {_head_name(head)}",
+            reduced or "exact",
+            attention.note,
+            self.live.status,
+        ]
+        return " · ".join(part for part in parts if part)
+
+    def _shown(
+        self, layer: AttentionLayer | Attention, sample: Sample, padding: bool
+    ) -> tuple[Span, Span]:
+        """The positions shown on each axis: all, or those that are no padding."""
+        spans = []
+        for name, count in zip(
+            _token_names(layer, _token_lists(sample)), (layer.queries, layer.keys), strict=True
+        ):
+            valid = None if padding or name is None else sample.valid_of(name)
+            spans.append((0, count) if valid is None or valid[1] > count else valid)
+        return spans[0], spans[1]
+
+    # Traits.
+
+    @traitlets.validate("layer")
+    def _check_layer(self, proposal: Any) -> int:
+        return _in_range("layer", proposal["value"], len(self.layers))
+
+    @traitlets.validate("layer_name")
+    def _check_layer_name(self, proposal: Any) -> str:
+        name = str(proposal["value"])
+        known = {module for module, _ in self.live.model.named_modules()}
+        if name not in known and name not in {layer.name for layer in self.layers}:
+            raise traitlets.TraitError(f"layer_name: the model has no module {name!r}.")
+        return name
+
+    @traitlets.validate("head")
+    def _check_head(self, proposal: Any) -> Head:
+        value: Head = proposal["value"]
+        return value if isinstance(value, str) else _in_range("head", value, self._heads())
+
+    @traitlets.validate("query")
+    def _check_query(self, proposal: Any) -> int | None:
+        value = proposal["value"]
+        queries = self.layers[self.layer].queries
+        return None if value is None else _in_range("query", value, queries)
+
+    @traitlets.validate("colormap")
+    def _check_colormap(self, proposal: Any) -> str:
+        try:
+            check_colormap(proposal["value"])
+        except ValueError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return str(proposal["value"])
+
+    @traitlets.observe("layer")
+    def _layer_changed(self, change: Any) -> None:
+        name = self.layers[self.layer].name
+        if self._resolved(self.layer_name) != self.layer:
+            self.layer_name = name
+        if not isinstance(self.head, str):
+            self.head = min(self.head, self._heads() - 1)
+
+    @traitlets.observe("layer_name")
+    def _layer_name_changed(self, change: Any) -> None:
+        index = self._resolved(self.layer_name)
+        if index is not None:
+            self.layer = index
+
+    @traitlets.observe("sample")
+    def _sample_changed(self, change: Any) -> None:
+        queries = self.layers[min(self.layer, len(self.layers) - 1)].queries
+        if self.query is not None and self.live.is_home:
+            self.query = min(self.query, queries - 1)
+
+    def _heads(self) -> int:
+        return self.layers[self.layer].heads
+
+    def _resolved(self, name: str) -> int | None:
+        """The layer that a module's name means: itself, the first inside it, the nearest around."""
+        names = [layer.name for layer in self.layers]
+        if name in names:
+            return names.index(name)
+        inside = [i for i, other in enumerate(names) if other.startswith(f"{name}.") or not name]
+        if inside:
+            return inside[0]
+        around = [i for i, other in enumerate(names) if name.startswith(f"{other}.")]
+        return max(around, key=lambda i: len(names[i]), default=None)
+
+
+def _in_range(what: str, value: int, count: int) -> int:
+    if not 0 <= value < count:
+        raise traitlets.TraitError(f"{what} must be 0 to {count - 1}, not {value}.")
+    return int(value)
+
+
+def _row_and_column(
+    attention: Attention, head: Head, query: int | None
+) -> dict[str, Tensor | None]:
+    has_row = query is not None and 0 <= query < attention.queries
+    has_column = query is not None and 0 <= query < attention.keys
+    return {
+        "from": attention.row(head, query) if has_row and query is not None else None,
+        "to": attention.column(head, query) if has_column and query is not None else None,
+    }
+
+
+def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.to(torch.float32).cpu().numpy()
+    return array
+
+
+def _head_name(head: Head) -> str:
+    return f"the {head} over heads" if isinstance(head, str) else f"head {head}"
+
+
+def _span(given: Any, shown: Span) -> Span:
+    return shown if given is None else (int(given[0]), int(given[1]))
+
+
+def _fitting(span: Span) -> int:
+    """Pixels for a span: one a position, or the most that a whole number of positions shares."""
+    length = span[1] - span[0]
+    return math.ceil(length / math.ceil(length / _MOST_PIXELS))
+
+
+def _reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
+    """How many weights a pixel stands for, in words; empty where each has its own."""
+    height, width = (
+        (span[1] - span[0]) / pixels for span, pixels in zip((rows, keys), size, strict=True)
+    )
+    if height == width == 1:
+        return ""
+    return f"mean of {height:.3g} × {width:.3g} weights per pixel"
+
+
+def _enlarged(levels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """All thumbnails have one size: short inputs are enlarged to it, by the nearest position."""
+    rows = np.arange(height) * levels.shape[0] // height
+    columns = np.arange(width) * levels.shape[1] // width
+    return levels[np.ix_(rows, columns)]
+
+
+# Tokens and axes.
+
+
+def _token_lists(sample: Sample) -> dict[str, list[Token]]:
+    return sample.token_lists
+
+
+def _token_names(
+    layer: AttentionLayer | Attention, lists: dict[str, list[Token]]
+) -> tuple[str | None, str | None]:
+    """Which list of tokens labels the queries and the keys: the first of that length."""
+
+    def of_length(count: int) -> str | None:
+        return next((name for name, tokens in lists.items() if len(tokens) == count), None)
+
+    return of_length(layer.queries), of_length(layer.keys)
+
+
+def _texts(tokens: list[Token] | None) -> list[str] | None:
+    return None if tokens is None else [token.text for token in tokens]
+
+
+def _message(token: Token) -> tuple[str, str, int, int]:
+    return token.text, token.raw, int(token.joined), int(token.special)
+
+
+# Statistics.
+
+_DEFINITIONS = {
+    "Entropy": "Mean over queries of −Σ A log₂ A: 0 bits looks at one key, log₂ n bits at n keys "
+    "alike.",
+    "Mean distance": "Mean over queries of Σ A · |query − key|, in tokens.",
+    "Mass on first": "Mean weight that the queries put on the first token.",
+    "Mass on last": "Mean weight that the queries put on the last token.",
+    "Previous-token score": "Mean weight of a token on the one before it.",
+}
+
+
+def _statistics(found: HeadStatistics, head: Head) -> list[dict[str, Any]]:
+    absent = "not for max" if head == "max" else "not for cross-attention"
+    values = [
+        ("Entropy", found.entropy, "bits", "{:.2f} bits"),
+        ("Mean distance", found.distance, "tokens", "{:.1f} tokens"),
+        ("Mass on first", found.first, "", "{:.2f}"),
+        ("Mass on last", found.last, "", "{:.2f}"),
+        ("Previous-token score", found.previous, "", "{:.2f}"),
+    ]
+    return [
+        {
+            "name": name,
+            "value": value if value is not None and math.isfinite(value) else None,
+            "unit": unit,
+            "definition": _DEFINITIONS[name],
+            "text": absent if value is None else form.format(value),
+        }
+        for name, value, unit, form in values
+    ]

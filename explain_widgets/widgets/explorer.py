@@ -1,0 +1,247 @@
+"""What all explorers share: the kernel side of the request protocol, errors, lifetime."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import matplotlib.figure
+import torch
+import traitlets
+
+from explain_widgets.live.errors import ExplainError, NeedsHomeThreadError
+from explain_widgets.live.model import LiveModel
+from explain_widgets.pictures.colormaps import colour_table
+from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
+from explain_widgets.widgets.worker import Job, worker_of
+
+_STATIC = Path(__file__).parent.parent / "static"
+_STILL_BYTES = 60_000
+_STILL_DPI = (80, 50, 30)
+
+
+def bundle(name: str) -> Path:
+    """The built front end of an explorer.
+
+    Raises
+    ------
+    FileNotFoundError
+        When it was not built.
+    """
+    path = _STATIC / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The front end {name} is not built: run pip install . (or npm run build in js/)."
+        )
+    return path
+
+
+class Explorer(anywidget.AnyWidget):
+    """Base of the explorers.
+
+    A subclass has a method ``answer_<kind>(selection)`` for each kind of request. It returns a
+    `Reply`, or is a generator of replies: all but its last are shown as partial, and newer requests
+    are served between them.
+
+    Parameters
+    ----------
+    model
+        A `LiveModel`, or a model to make one of with ``samples`` and ``options``.
+    samples, **options
+        As for `LiveModel`; only with a model.
+    """
+
+    sample = traitlets.Int(0).tag(sync=True)
+    """Index of the sample."""
+
+    sample_count = traitlets.Int(0).tag(sync=True)
+    """How many samples there are to pick from (one more than read, where the end is unknown)."""
+
+    can_append = traitlets.Bool(False).tag(sync=True)
+    """Whether a new sentence can be typed in."""
+
+    def __init__(self, model: Any, samples: Any = None, **options: Any) -> None:
+        traits = {name: options.pop(name) for name in list(options) if self.has_trait(name)}
+        self._owns_live = not isinstance(model, LiveModel)
+        self.live = _as_live(model, samples, options)
+        super().__init__(sample_count=self._count_samples(), can_append=self._reads_text())
+        self.on_msg(self._receive)
+        self._prepare()
+        with self.hold_trait_notifications():
+            for name, value in traits.items():
+                setattr(self, name, value)
+
+    def _prepare(self) -> None:
+        """What a subclass reads before its traits are set."""
+
+    # Public: every picture is also data.
+
+    def data(self) -> dict[str, Any]:
+        """The tensors that are shown now, by name."""
+        raise NotImplementedError
+
+    def figure(self) -> matplotlib.figure.Figure:
+        """What is shown now as a matplotlib figure."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the widget and give back what it holds (a live model of one's own stays)."""
+        if self._owns_live:
+            self.live.close()
+        super().close()
+
+    def open(self) -> None:
+        """Open the comm; messages keep the way that the front end chose for them."""
+        super().open()
+        self._keep_subshells()
+
+    # The protocol.
+
+    def _receive(self, _: object, message: object, buffers: object) -> None:
+        request = read_request(message)
+        if request is None:
+            return
+        worker = worker_of(self.live)
+        if request.kind == "stop":
+            worker.stop(str(request.selection.get("id")))
+            return
+        worker.submit(
+            Job(
+                key=(self.model_id, request.view, request.kind),
+                identity=request.id,
+                steps=self._answer(request),
+                superseded=lambda: self._post(request, {"superseded": True}),
+                stopped=lambda: self._post(request, {"content": {"stopped": True}, "arrays": {}}),
+            )
+        )
+
+    def _answer(self, request: Request, at_home: bool = False) -> Iterator[None]:
+        """Answer in steps; whatever goes wrong becomes an error reply."""
+        try:
+            started = time.perf_counter()
+            waiting: Reply | None = None
+            for reply in self._replies(request):
+                if waiting is not None:
+                    self._post_reply(request, waiting, started, partial=True)
+                    yield
+                waiting = reply
+            if waiting is not None:
+                self._post_reply(request, waiting, started, partial=False)
+        except NeedsHomeThreadError as error:
+            if not at_home and self.live.call_when_free(lambda: self._answer_at_home(request)):
+                self._post(request, {"waiting": str(error)})
+            else:
+                self._post(request, {"error": str(error)})
+        except Exception as error:  # noqa: BLE001 (the widget stays alive)
+            self._post(request, {"error": sentence(error)})
+
+    def _answer_at_home(self, request: Request) -> None:
+        for _ in self._answer(request, at_home=True):
+            pass
+
+    def _replies(self, request: Request) -> Iterator[Reply]:
+        answer = getattr(self, f"answer_{request.kind}", None)
+        if answer is None:
+            raise ValueError(f"{type(self).__name__} answers no requests of kind {request.kind!r}.")
+        replies = answer(request.selection)
+        if isinstance(replies, Reply):
+            yield replies
+        else:
+            yield from replies
+
+    def _post_reply(self, request: Request, reply: Reply, started: float, partial: bool) -> None:
+        arrays, buffer = pack(reply, request.pad)
+        message: dict[str, Any] = {"content": reply.content, "arrays": arrays}
+        message["milliseconds"] = (time.perf_counter() - started) * 1000
+        if partial:
+            message["partial"] = True
+        self._post(request, message, [buffer])
+
+    def _post(
+        self, request: Request, message: dict[str, Any], buffers: list[bytes] | None = None
+    ) -> None:
+        self.send({"id": request.id, "kind": request.kind, **message}, buffers)
+        self._keep_subshells()
+
+    def _keep_subshells(self) -> None:
+        # ipykernel 7.4 sends every message of a comm to the shell that wrote to it last: the main
+        # one, for a widget made in a cell, which is blocked while a cell runs. Without its routing
+        # table a message goes where the front end sent it: to the subshell that is free.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = None
+            self.comm._reply_subshell_ids.clear()
+
+    # Requests that every explorer answers.
+
+    def answer_ping(self, selection: dict[str, Any]) -> Reply:
+        """Nothing but the round trip."""
+        return Reply()
+
+    def answer_colormap(self, selection: dict[str, Any]) -> Reply:
+        """The colour table of a colour map."""
+        return Reply(arrays={"table": colour_table(str(selection["name"]))})
+
+    def answer_append(self, selection: dict[str, Any]) -> Reply:
+        """Take in a new sentence as the last sample."""
+        index = self.live.samples.append(str(selection["text"]))
+        self.sample_count = self._count_samples()
+        return Reply({"sample": index})
+
+    # Samples.
+
+    @traitlets.validate("sample")
+    def _check_sample(self, proposal: Any) -> int:
+        value, count = proposal["value"], self._count_samples()
+        if not 0 <= value < count:
+            raise traitlets.TraitError(f"sample must be 0 to {count - 1}, not {value}.")
+        return int(value)
+
+    def _count_samples(self) -> int:
+        count = self.live.samples.count
+        return self.live.samples.read_so_far + 1 if count is None else count
+
+    def _reads_text(self) -> bool:
+        return getattr(self.live.samples, "reads_text", True)
+
+    # A saved notebook shows a still picture where no kernel is.
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        return {**data, "image/png": base64.b64encode(self._still()).decode()}, metadata
+
+    def _still(self) -> bytes:
+        figure = self.figure()
+        for dpi in _STILL_DPI:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+            if buffer.tell() <= _STILL_BYTES:
+                break
+        return buffer.getvalue()
+
+
+def sentence(error: Exception) -> str:
+    """What the user reads of an error: one sentence with the cause and the way out."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"Out of memory: {error} Pick a smaller window, or LiveModel(memory=…) with less."
+    if isinstance(error, (ExplainError, traitlets.TraitError, IndexError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _as_live(model: Any, samples: Any, options: dict[str, Any]) -> LiveModel:
+    if not isinstance(model, LiveModel):
+        if samples is None:
+            raise TypeError("Pass a LiveModel, or a model and its samples.")
+        return LiveModel(model, samples, **options)
+    if samples is not None or options:
+        extra = ", ".join((["samples"] if samples is not None else []) + list(options))
+        raise TypeError(f"{extra}: a LiveModel has its own; pass these when making it.")
+    return model
