@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,15 @@ from explain_widgets.pictures.quantise import Scale
 _MOST_LABELS = 64
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
+        return buffer.getvalue()
+
+
 def attention_figure(
     weights: npt.NDArray[np.floating],
     query_labels: Sequence[str] | None,
@@ -27,7 +37,7 @@ def attention_figure(
     """Attention weights, (queries, keys), with their tokens on the axes and a colour bar."""
     rows, columns = weights.shape
     side = float(np.clip(0.22 * max(rows, columns), 3.5, 9.0))
-    figure = Figure(figsize=(side + 1.5, side * rows / max(columns, 1) + 1.0))
+    figure = NotebookFigure(figsize=(side + 1.5, side * rows / max(columns, 1) + 1.0))
     axes = figure.add_subplot()
     if scale == "row":
         top = weights.max(axis=1, keepdims=True)

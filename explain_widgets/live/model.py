@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
-from explain_widgets.live.errors import GradientError, LayerError, NoAttentionError
+from explain_widgets.live.errors import (
+    GradientError,
+    LayerError,
+    NeedsHomeThreadError,
+    NoAttentionError,
+)
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.modules import ModuleRow, flat_tensors
 from explain_widgets.live.recorder import Wanted
@@ -333,7 +338,13 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        return self.samples.get(sample, device=self.device)
+        at_home = self.is_home
+        if self.samples.draws_random and not at_home:
+            raise NeedsHomeThreadError(
+                "Reading a sample draws random numbers, which a running cell may be drawing as "
+                "well: waiting for it to end."
+            )
+        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
 
     def _read_output(self, sample: int) -> Any:
         output = _detached(self._run(sample, None).output)
@@ -408,7 +419,10 @@ class LiveModel:
         return found[0].detach()
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
-        valid = self._sample(sample).valid
+        loaded = self._sample(sample)
+        # Of an encoder-decoder model the output follows the decoder's tokens.
+        decoded = "decoder_input_ids" in loaded.kwargs
+        valid = loaded.valid_of("decoder_input_ids") if decoded else loaded.valid
         return target_value(output, target, -1 if valid is None else valid[1] - 1)
 
     def _layer_name(self, layer: int | str, sample: int) -> str:

@@ -17,8 +17,7 @@ from explain_widgets.analysis.attention import Attention, Head, HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.export.figures import attention_figure
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.samples import Sample
-from explain_widgets.live.tokens import Token
+from explain_widgets.live.samples import Sample, Token
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.explorer import Explorer, bundle

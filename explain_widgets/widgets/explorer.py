@@ -67,9 +67,11 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, model: Any, samples: Any = None, **options: Any) -> None:
         traits = {name: options.pop(name) for name in list(options) if self.has_trait(name)}
-        self._owns_live = not isinstance(model, LiveModel)
         self.live = _as_live(model, samples, options)
-        super().__init__(sample_count=self._count_samples(), can_append=self._reads_text())
+        self._owns_live = self.live is not model
+        super().__init__(
+            sample_count=self._count_samples(), can_append=self.live.samples.reads_text
+        )
         self.on_msg(self._receive)
         self._prepare()
         with self.hold_trait_notifications():
@@ -91,7 +93,7 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget and give back what it holds (a live model of one's own stays)."""
-        if self._owns_live:
+        if self.__dict__.get("_owns_live"):  # what failed to be made owns nothing
             self.live.close()
         super().close()
 
@@ -204,9 +206,6 @@ class Explorer(anywidget.AnyWidget):
     def _count_samples(self) -> int:
         count = self.live.samples.count
         return self.live.samples.read_so_far + 1 if count is None else count
-
-    def _reads_text(self) -> bool:
-        return getattr(self.live.samples, "reads_text", True)
 
     # A saved notebook shows a still picture where no kernel is.
 

@@ -1,0 +1,314 @@
+"""The kernel side of the attention explorer: requests, traits, data, figure, errors."""
+
+from __future__ import annotations
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+import traitlets
+from conversation import Conversation
+from torch import nn
+
+import explain_widgets as xw
+from explain_widgets.pictures.quantise import LEVELS
+
+SHOWN = {"rows": None, "keys": None, "size": [512, 512], "padding": False}
+
+
+class Tagger(nn.Module):
+    """Two layers of attention over words; a random model whose answers are known to torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 16)
+        self.first = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.second = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, input_ids, attention_mask=None):
+        hidden = self.words(input_ids)
+        padded = None if attention_mask is None else attention_mask == 0
+        hidden = self.first(hidden, hidden, hidden, key_padding_mask=padded)[0]
+        return self.second(hidden, hidden, hidden, need_weights=False)[0]
+
+
+def tokenizer(text):
+    """Words to numbers; a tokenizer as a user might write one."""
+    words = text.split()
+    return {"input_ids": [len(word) for word in words]}
+
+
+@pytest.fixture(scope="module")
+def live():
+    torch.manual_seed(0)
+    live = xw.LiveModel(
+        Tagger(),
+        ["a bee sees four roses", "one two three four five six seven"],
+        tokenizer=tokenizer,
+    )
+    yield live
+    live.close()
+
+
+@pytest.fixture
+def explorer(live):
+    explorer = xw.AttentionExplorer(live)
+    yield explorer
+    explorer.close()
+
+
+@pytest.fixture
+def talk(explorer):
+    return Conversation(explorer)
+
+
+def picked(**selection):
+    return {"sample": 0, "layer": 0, "head": 0, "query": 2, "scale": "linear", **SHOWN, **selection}
+
+
+def test_sample_says_what_there_is_to_pick_from(talk):
+    content, _ = talk.ask("sample", {"sample": 1, "padding": False})
+    assert [layer["name"] for layer in content["layers"]] == ["first", "second"]
+    assert [layer["heads"] for layer in content["layers"]] == [4, 2]
+    assert content["layers"][0]["rows"] == content["layers"][0]["columns"] == (0, 7)
+    tokens = content["tokens"][content["layers"][0]["query_tokens"]]
+    assert len(tokens) == 7
+
+
+@pytest.mark.parametrize("head", [0, 3, "mean", "max"])
+@pytest.mark.parametrize("scale", ["linear", "row"])
+def test_head_is_the_exact_matrix_in_255_levels(talk, live, head, scale):
+    weights = live.attention(0).weights(head).numpy()
+    content, arrays = talk.ask("head", picked(head=head, scale=scale))
+    top = weights.max(axis=1, keepdims=True) if scale == "row" else weights.max()
+    expected = np.rint(weights / top * LEVELS)
+    assert arrays["matrix"].shape == (5, 5)
+    assert np.abs(arrays["matrix"] - expected).max() <= (0 if head != "mean" else 1)
+    np.testing.assert_array_equal(arrays["from"], weights[2])
+    np.testing.assert_array_equal(arrays["to"], weights[:, 2])
+    assert "exact" in content["footer"]
+    assert "nn.MultiheadAttention" in content["footer"]
+
+
+def test_head_of_a_window_is_that_window(talk, live):
+    content, arrays = talk.ask("head", picked(layer=1, head=1, rows=[1, 4], keys=[0, 2]))
+    window = live.attention(1).weights(1)[1:4, :2].numpy()
+    assert (content["rows"], content["keys"]) == ((1, 4), (0, 2))
+    np.testing.assert_array_equal(arrays["matrix"], np.rint(window / window.max() * LEVELS))
+
+
+def test_a_reduced_picture_says_how(talk, live):
+    content, arrays = talk.ask("head", picked(sample=1, size=[3, 3]))
+    assert arrays["matrix"].shape == (3, 3)
+    assert "mean of 2.33 × 2.33 weights per pixel" in content["footer"]
+    assert "exact" not in content["footer"]
+
+
+def test_grid_has_a_thumbnail_of_every_head(talk, live):
+    _, arrays = talk.ask(
+        "grid", {"sample": 0, "padding": False, "scale": "linear", "size": [10, 10]}
+    )
+    assert arrays["thumbnails"].shape == (6, 10, 10)
+    weights = live.attention(1).weights(1).numpy()
+    enlarged = np.rint(weights / weights.max() * LEVELS).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(arrays["thumbnails"][5], enlarged)
+
+
+def test_row_and_column_are_exact(talk, live):
+    weights = live.attention(1).weights("max").numpy()
+    selection = {"sample": 0, "layer": 1, "head": "max"}
+    np.testing.assert_array_equal(talk.ask("row", {**selection, "query": 3})[1]["from"], weights[3])
+    np.testing.assert_array_equal(
+        talk.ask("column", {**selection, "key": 4})[1]["to"], weights[:, 4]
+    )
+
+
+def test_statistics_say_what_they_are(talk, live):
+    content, _ = talk.ask("head", picked())
+    weights = live.attention(0).weights(0).double()
+    entropy = -(weights * weights.log2()).sum(-1).mean().item()
+    found = {entry["name"]: entry for entry in content["statistics"]}
+    assert found["Entropy"]["value"] == pytest.approx(entropy, abs=1e-6)
+    assert found["Entropy"]["text"] == f"{entropy:.2f} bits"
+    assert found["Mass on first"]["value"] == pytest.approx(weights[:, 0].mean().item(), abs=1e-6)
+    assert all(entry["definition"].endswith(".") for entry in found.values())
+
+
+def test_statistics_of_the_maximum_say_what_does_not_apply(talk):
+    content, _ = talk.ask("head", picked(head="max"))
+    found = {entry["name"]: entry for entry in content["statistics"]}
+    assert found["Entropy"]["value"] is None
+    assert found["Entropy"]["text"] == "not for max"
+
+
+def test_a_request_is_answered_from_its_selection_not_from_traits(explorer, talk, live):
+    explorer.layer, explorer.head = 1, 1
+    _, arrays = talk.ask("head", picked(layer=0, head=3))
+    np.testing.assert_array_equal(arrays["from"], live.attention(0).weights(3)[2].numpy())
+
+
+def test_a_reply_is_padded_as_asked(talk):
+    _, buffers = talk.last_of(talk.send("ping", {}, pad=66_000))
+    assert len(buffers[0]) == 66_000
+    _, buffers = talk.last_of(talk.send("head", picked(), pad=66_000))
+    assert len(buffers[0]) == 66_000
+
+
+def test_a_new_sentence_becomes_the_last_sample():
+    live = xw.LiveModel(Tagger(), ["a bee sees"], tokenizer=tokenizer)
+    explorer = xw.AttentionExplorer(live)
+    talk = Conversation(explorer)
+    content, _ = talk.ask("append", {"text": "four new words here"})
+    assert content == {"sample": 1}
+    assert explorer.sample_count == 2
+    content, _ = talk.ask("sample", {"sample": 1, "padding": False})
+    assert content["layers"][0]["queries"] == 4
+
+
+def test_padding_is_hidden_until_asked_for():
+    ids = torch.tensor([[3, 4, 5, 6, 0, 0], [1, 2, 3, 4, 5, 6]])
+    mask = (ids > 0).long()
+    live = xw.LiveModel(Tagger(), {"input_ids": ids, "attention_mask": mask}, tokenizer=tokenizer)
+    talk = Conversation(xw.AttentionExplorer(live))
+    content, _ = talk.ask("sample", {"sample": 0, "padding": False})
+    assert content["layers"][0]["rows"] == content["layers"][0]["columns"] == (0, 4)
+    _, arrays = talk.ask("head", picked(padding=False))
+    assert arrays["matrix"].shape == (4, 4)
+    _, arrays = talk.ask("head", picked(padding=True))
+    assert arrays["matrix"].shape == (6, 6)
+    assert arrays["from"][4:].tolist() == [0, 0]
+
+
+def test_errors_are_one_sentence_and_the_widget_lives_on(talk):
+    assert talk.error("head", picked(head=9)) == "head 9 is out of range: there are 4 (0 to 3)."
+    assert "there are 2 (0 to 1)" in talk.error("head", picked(layer=2))
+    assert "no requests of kind 'nonsense'" in talk.error("nonsense", {})
+    assert talk.ask("head", picked())[1]["matrix"].shape == (5, 5)
+
+
+def test_what_is_no_request_is_ignored(explorer, talk):
+    for message in (None, 3, {"id": 1}, {"id": "a:1", "kind": "head"}, {"hello": "world"}):
+        explorer._receive(explorer, message, [])
+    talk.ask("ping", {})
+    assert len(talk.messages) == 1
+
+
+def test_no_attention_is_said_when_the_explorer_is_made():
+    with pytest.raises(xw.NoAttentionError, match="1 × Linear"):
+        xw.AttentionExplorer(nn.Linear(3, 2), torch.randn(4, 3))
+
+
+def test_a_live_model_takes_no_further_options(live):
+    with pytest.raises(TypeError, match="tokenizer: a LiveModel has its own"):
+        xw.AttentionExplorer(live, tokenizer=tokenizer)
+    with pytest.raises(TypeError, match="and its samples"):
+        xw.AttentionExplorer(Tagger())
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "message"),
+    [
+        ("sample", 2, "sample must be 0 to 1, not 2"),
+        ("layer", -1, "layer must be 0 to 1, not -1"),
+        ("head", 4, "head must be 0 to 3, not 4"),
+        ("query", 5, "query must be 0 to 4, not 5"),
+        ("layer_name", "third", "no module 'third'"),
+        ("colormap", "Bluish", "no colour map 'Bluish'"),
+        ("head", "median", "head"),
+        ("view", "cube", "view"),
+        ("scale", "cubic", "scale"),
+    ],
+)
+def test_a_value_out_of_range_names_the_range(explorer, trait, value, message):
+    before = getattr(explorer, trait)
+    with pytest.raises(traitlets.TraitError, match=message):
+        setattr(explorer, trait, value)
+    assert getattr(explorer, trait) == before
+
+
+def test_traits_can_be_given_at_the_start(live):
+    explorer = xw.AttentionExplorer(live, sample=1, layer=1, head=1, query=6, scale="log")
+    assert (explorer.sample, explorer.layer, explorer.head, explorer.query) == (1, 1, 1, 6)
+    assert (explorer.layer_name, explorer.scale) == ("second", "log")
+
+
+def test_layer_and_layer_name_follow_each_other(explorer):
+    explorer.layer = 1
+    assert explorer.layer_name == "second"
+    explorer.layer_name = "first"
+    assert explorer.layer == 0
+    explorer.layer_name = "first.out_proj"  # the nearest around it; not written back
+    assert (explorer.layer, explorer.layer_name) == (0, "first.out_proj")
+    explorer.layer_name = "words"  # neither inside nor around: the explorer stays
+    assert explorer.layer == 0
+
+
+def test_a_layer_with_fewer_heads_takes_its_last(explorer):
+    explorer.head = 3
+    explorer.layer = 1
+    assert explorer.head == 1
+
+
+def test_a_shorter_sample_takes_its_last_query(explorer):
+    explorer.sample = 1
+    explorer.query = 6
+    explorer.sample = 0
+    assert explorer.query == 4
+
+
+def test_traits_link_in_both_directions(explorer):
+    slider = ipywidgets.IntSlider(max=3)
+    ipywidgets.link((slider, "value"), (explorer, "head"))
+    slider.value = 2
+    assert explorer.head == 2
+    explorer.head = 1
+    assert slider.value == 1
+
+
+def test_data_is_what_is_shown(explorer, live):
+    explorer.layer, explorer.head, explorer.query = 1, 1, 3
+    shown = explorer.data()
+    weights = live.attention(1).weights(1)
+    assert torch.equal(shown["weights"], weights)
+    assert torch.equal(shown["from"], weights[3])
+    assert torch.equal(shown["to"], weights[:, 3])
+    assert len(shown["query_tokens"]) == 5
+
+
+def test_figure_draws_the_weights(explorer, live):
+    explorer.head = 2
+    image = explorer.figure().axes[0].get_images()[0]
+    np.testing.assert_allclose(image.get_array(), live.attention(0).weights(2), atol=1e-7)
+
+
+def test_a_saved_notebook_keeps_a_small_still_picture(explorer):
+    data, _ = explorer._repr_mimebundle_()
+    assert len(data["image/png"]) < 90_000
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_state_holds_no_pixels(explorer):
+    state = explorer.get_state()
+    front_end = {name for name in state if name.startswith("_")}
+    own = {name: value for name, value in state.items() if name not in front_end}
+    assert len(str(own)) < 3_000
+
+
+def test_close_gives_back_the_model_it_made():
+    explorer = xw.AttentionExplorer(Tagger(), ["a bee"], tokenizer=tokenizer)
+    explorer.close()
+    assert explorer.live._closed
+
+
+def test_a_model_that_draws_in_eval_mode_waits_for_the_cell():
+    class Noisy(Tagger):
+        def forward(self, input_ids):
+            return super().forward(input_ids) + torch.rand(1)
+
+    live = xw.LiveModel(Noisy(), ["a bee sees", "four red roses"], tokenizer=tokenizer)
+    talk = Conversation(xw.AttentionExplorer(live))
+    state = torch.get_rng_state()
+    # No event loop serves this program's main thread, so there is nothing to wait for.
+    sentence = talk.error("sample", {"sample": 1, "padding": False})
+    assert "draws random numbers" in sentence
+    assert torch.equal(torch.get_rng_state(), state)
