@@ -1,0 +1,37 @@
+// One ESM bundle and one style sheet an explorer, into the Python package.
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import * as esbuild from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const outdir = resolve(here, "../explain_widgets/static");
+const watch = process.argv.includes("--watch");
+
+const options = {
+  absWorkingDir: here,
+  entryPoints: [{ in: "src/explorers/attention.tsx", out: "attention" }],
+  outdir,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  charset: "utf8",
+  legalComments: "none",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  metafile: true,
+  logLevel: "info",
+};
+
+if (watch) {
+  const context = await esbuild.context(options);
+  await context.watch();
+} else {
+  const { metafile } = await esbuild.build(options);
+  for (const file of Object.keys(metafile.outputs)) {
+    const bytes = await readFile(resolve(here, file));
+    console.log(`${file}  ${bytes.length} bytes, ${gzipSync(bytes).length} gzipped`);
+  }
+}

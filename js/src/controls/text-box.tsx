@@ -1,0 +1,33 @@
+import { useState } from "preact/hooks";
+
+interface TextBoxProps {
+  label: string;
+  disabled: boolean;
+  onEnter(text: string, event: Event): void;
+}
+
+/** A line of text that is handed over with Enter or its button. */
+export function TextBox({ label, disabled, onEnter }: TextBoxProps) {
+  const [text, setText] = useState("");
+  const enter = (event: Event) => {
+    event.preventDefault();
+    if (text.trim() === "") return;
+    onEnter(text, event);
+    setText("");
+  };
+  return (
+    <form class="xw-textbox" onSubmit={enter}>
+      <input
+        type="text"
+        aria-label={label}
+        placeholder={label}
+        value={text}
+        disabled={disabled}
+        onInput={(event) => setText(event.currentTarget.value)}
+      />
+      <button type="submit" class="xw-button" disabled={disabled || text.trim() === ""}>
+        Add
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,131 @@
+import { Check } from "../../controls/check";
+import { Picker } from "../../controls/picker";
+import { Segmented } from "../../controls/segmented";
+import { Slider } from "../../controls/slider";
+import { TextBox } from "../../controls/text-box";
+import type { Scale } from "../../marks/colour";
+import type { AttentionStore } from "./store";
+import type { Head, Layer, View } from "./types";
+
+const HEADS = [
+  ["one", "one head"],
+  ["mean", "mean"],
+  ["max", "max"],
+] as const;
+const VIEWS = [
+  ["matrix", "Matrix"],
+  ["lines", "Lines"],
+  ["text", "Text"],
+] as const satisfies [View, string][];
+const SCALES = [
+  ["linear", "Linear"],
+  ["log", "Log"],
+  ["row", "Row"],
+] as const satisfies [Scale, string][];
+
+const hidesPadding = ({ queries, keys, rows, columns }: Layer) =>
+  rows[1] - rows[0] < queries || columns[1] - columns[0] < keys;
+
+interface BarProps {
+  store: AttentionStore;
+  /** The head that was picked last, for the way back from mean and max. */
+  lastHead: number;
+}
+
+function Position({ store, lastHead }: BarProps) {
+  const { selection, content, lost } = store.state;
+  const { sample, layer, head } = selection;
+  const disabled = lost !== null || content === null;
+  const layers = content?.layers ?? [];
+  const current = layers[layer];
+  const combine = (choice: string, event: Event) =>
+    store.move({ head: choice === "one" ? lastHead : (choice as Head) }, event);
+  return (
+    <>
+      <Slider
+        label="Sample"
+        value={sample}
+        count={store.sampleCount}
+        spoken={content?.sample === sample ? `${sample}, ${content.title}` : String(sample)}
+        disabled={disabled}
+        onMove={(value, event) => store.move({ sample: value }, event)}
+      />
+      <Slider
+        label="Layer"
+        value={layer}
+        count={layers.length}
+        spoken={`${layer}, ${current?.name ?? ""}`}
+        disabled={disabled}
+        onMove={(value, event) => store.move({ layer: value }, event)}
+      />
+      <Slider
+        label="Head"
+        value={typeof head === "number" ? head : lastHead}
+        count={current?.heads ?? 1}
+        shown={String(head)}
+        spoken={String(head)}
+        disabled={disabled}
+        onMove={(value, event) => store.move({ head: value }, event)}
+      />
+      <Picker
+        label="Heads combined"
+        value={typeof head === "number" ? "one" : head}
+        options={HEADS}
+        disabled={disabled}
+        onPick={combine}
+      />
+    </>
+  );
+}
+
+/** All controls, in one bar on top. */
+export function Bar({ store, lastHead }: BarProps) {
+  const { selection, content, lost } = store.state;
+  const { view, scale, colormap, padding } = selection;
+  const disabled = lost !== null || content === null;
+  const maps = store.colormaps.map((name) => [name, name] as const);
+  const paddingMatters = padding || (content?.layers.some(hidesPadding) ?? false);
+  return (
+    <div class="xw-bar">
+      <Position store={store} lastHead={lastHead} />
+      <Segmented
+        label="View"
+        value={view}
+        options={VIEWS}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ view: value }, event)}
+      />
+      <Segmented
+        label="Scale"
+        labelled
+        value={scale}
+        options={SCALES}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ scale: value }, event)}
+      />
+      <Picker
+        label="Colours"
+        labelled
+        value={colormap}
+        options={maps}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ colormap: value }, event)}
+      />
+      {paddingMatters && (
+        <Check
+          label="Show padding"
+          checked={padding}
+          disabled={disabled}
+          onToggle={(checked, event) => store.move({ padding: checked }, event)}
+        />
+      )}
+      {store.canAppend && (
+        <TextBox
+          label="New sentence"
+          disabled={lost !== null}
+          onEnter={(text, event) => store.append(text, event)}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,107 @@
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
+import { ColourBar } from "../../marks/colour-bar";
+import { type Cell, MatrixView, zoomStep } from "../../marks/matrix-view";
+import { exact } from "../../marks/numbers";
+import { named } from "../../marks/tokens";
+import { headName } from "./overview";
+import { fullWindow } from "./selection";
+import type { AttentionStore } from "./store";
+import type { Picture } from "./types";
+
+interface MatrixPanelProps {
+  store: AttentionStore;
+  picture: Picture;
+  table: Uint8Array;
+}
+
+function Readout({ store, picture, cell }: { store: AttentionStore; picture: Picture; cell: Cell | null }) {
+  const row = cell?.row ?? null;
+  useLayoutEffect(() => {
+    if (row !== null) store.read("from", row);
+  }, [store, row, picture.selection]);
+  if (cell === null) {
+    return <div class="xw-readout xw-note">Point at a cell for its exact weight; click picks its query.</div>;
+  }
+  const weight = store.exact("from", cell.row)?.[cell.key];
+  return (
+    <div class="xw-readout" aria-live="polite">
+      {named(picture.queryTokens, cell.row)} → {named(picture.keyTokens, cell.key)}{" "}
+      <b class="xw-number">{exact(weight)}</b>
+    </div>
+  );
+}
+
+export function ZoomButtons({ store, picture }: { store: AttentionStore; picture: Picture }) {
+  const { window, lost } = store.state;
+  const full = fullWindow(picture.layer);
+  const step = (closer: boolean) => (event: Event) =>
+    store.show({ window: zoomStep(window ?? full, full, closer) }, event);
+  const disabled = lost !== null;
+  return (
+    <span class="xw-zoom" role="group" aria-label="Zoom">
+      <button type="button" aria-label="Zoom in" disabled={disabled} onClick={step(true)}>
+        +
+      </button>
+      <button
+        type="button"
+        aria-label="Zoom out"
+        disabled={disabled || window === null}
+        onClick={step(false)}
+      >
+        −
+      </button>
+      <button
+        type="button"
+        aria-label="Show all"
+        disabled={disabled || window === null}
+        onClick={(event) => store.show({ window: null }, event)}
+      >
+        Fit
+      </button>
+    </span>
+  );
+}
+
+export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
+  const { window, lost } = store.state;
+  const [pointed, setPointed] = useState<Cell | null>(null);
+  const { selection, layer, matrix, rows, keys, queryTokens, keyTokens } = picture;
+  const [height = 0, width = 0] = matrix.shape;
+  const full = useMemo(() => fullWindow(layer), [layer]);
+  const point = (cell: Cell | null) =>
+    setPointed((old) => (old?.row === cell?.row && old?.key === cell?.key ? old : cell));
+  // A picture of another size may have come under a pointer that did not move.
+  const cell = pointed !== null && pointed.row < full.rows[1] && pointed.key < full.keys[1] ? pointed : null;
+  return (
+    <>
+      <MatrixView
+        cells={matrix.data}
+        received={{ rows, keys, height, width }}
+        table={table}
+        label={`Attention matrix of ${layer.name}, ${headName(selection.head)}: ${height} × ${width} cells`}
+        selection={selection}
+        full={full}
+        window={window}
+        queryTokens={queryTokens}
+        keyTokens={keyTokens}
+        query={selection.query}
+        pointed={cell}
+        disabled={lost !== null}
+        onPoint={point}
+        onQuery={(query, event) => store.move({ query }, event)}
+        onWindow={(next, event) => store.show({ window: next }, event)}
+      />
+      <div class="xw-under">
+        <Readout store={store} picture={picture} cell={cell} />
+        {matrix.range !== null && (
+          <ColourBar
+            table={table}
+            range={matrix.range}
+            scale={selection.scale}
+            nonfinite={matrix.nonfinite}
+          />
+        )}
+      </div>
+    </>
+  );
+}

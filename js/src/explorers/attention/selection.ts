@@ -1,0 +1,96 @@
+import { length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
+import type { HeadSelection, Layer, Picture, SampleContent, Selection } from "./types";
+
+/** Tokens a side of the lines view: more lines than this cannot be told apart. */
+export const LINES = 64;
+
+const clampIndex = (index: number, count: number) => Math.max(0, Math.min(count - 1, index));
+
+/** The selection with layer, head and query moved to where this sample has them. */
+export function clampSelection(selection: Selection, { layers }: SampleContent): Selection {
+  const layer = clampIndex(selection.layer, layers.length);
+  const found = layers[layer];
+  if (found === undefined) return selection;
+  const head = typeof selection.head === "number" ? clampIndex(selection.head, found.heads) : selection.head;
+  return { ...selection, layer, head, query: clampQuery(selection.query, found) };
+}
+
+/** A query names a row or, looked at from the other side, a key: it may be in the longer of the two. */
+function clampQuery(query: number | null, { rows, columns }: Layer): number | null {
+  if (query === null) return null;
+  const start = Math.min(rows[0], columns[0]);
+  const stop = Math.max(rows[1], columns[1]);
+  return Math.max(start, Math.min(stop - 1, query));
+}
+
+export const fullWindow = ({ rows, columns }: Layer): Window => ({ rows, keys: columns });
+
+const page = (full: Span, first: number): Span => {
+  const size = Math.min(LINES, length(full));
+  const start = Math.max(full[0], Math.min(full[1] - size, full[0] + first));
+  return [start, start + size];
+};
+
+/** The tokens that the lines view joins, on both sides. */
+export const linesWindow = ({ rows, columns }: Layer, first: number): Window => ({
+  rows: page(rows, first),
+  keys: page(columns, first),
+});
+
+/** What a view needs to see of the matrix. */
+export function neededWindow(
+  layer: Layer,
+  view: Selection["view"],
+  window: Window | null,
+  first: number,
+): Window {
+  return view === "lines" ? linesWindow(layer, first) : (window ?? fullWindow(layer));
+}
+
+/** The whole selection of a `head` request; a window is named only where not everything is asked for. */
+export function headSelection(selection: Selection, layer: Layer, needed: Window): HeadSelection {
+  const { sample, padding, layer: index, head, query, scale } = selection;
+  const full = fullWindow(layer);
+  const { rows, keys, size } = requestWindow(needed, full);
+  const whole = length(rows) === length(full.rows) && length(keys) === length(full.keys);
+  const window = whole ? { rows: null, keys: null } : { rows, keys };
+  return { sample, padding, layer: index, head, query, scale, ...window, size };
+}
+
+/** Whether a picture has all that can be had of a window. */
+export function pictureSuffices(picture: Picture, needed: Window): boolean {
+  const [height = 0, width = 0] = picture.matrix.shape;
+  const { rows, keys } = picture;
+  return suffices({ rows, keys, height, width }, needed, fullWindow(picture.layer));
+}
+
+/** A window that a layer of another size has no room for is given up. */
+export function keepWindow(window: Window | null, layer: Layer): Window | null {
+  if (window === null) return null;
+  const { rows, columns } = layer;
+  const fits = (inner: Span, outer: Span) => inner[0] >= outer[0] && inner[1] <= outer[1];
+  return fits(window.rows, rows) && fits(window.keys, columns) ? window : null;
+}
+
+const LARGEST_THUMBNAIL = 32;
+const SMALLEST_THUMBNAIL = 8;
+/** Bytes that all thumbnails may take together. */
+const GRID_BYTES = 1e6;
+
+/** How large thumbnails are asked for: never more pixels than the largest head has weights. */
+export function thumbnailSize(layers: Layer[]): [number, number] {
+  const heads = layers.reduce((sum, layer) => sum + layer.heads, 0);
+  const side = Math.floor(Math.sqrt(GRID_BYTES / Math.max(1, heads)));
+  const limit = Math.max(SMALLEST_THUMBNAIL, Math.min(LARGEST_THUMBNAIL, side));
+  const longest = (spans: Span[]) => Math.max(1, ...spans.map(length));
+  return [
+    Math.min(limit, longest(layers.map(({ rows }) => rows))),
+    Math.min(limit, longest(layers.map(({ columns }) => columns))),
+  ];
+}
+
+/** Whether the matrix was reduced: fewer cells than positions. */
+export function isReduced({ matrix, rows, keys }: Pick<Picture, "matrix" | "rows" | "keys">): boolean {
+  const [height = 0, width = 0] = matrix.shape;
+  return height < length(rows) || width < length(keys);
+}

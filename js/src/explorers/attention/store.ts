@@ -1,0 +1,354 @@
+import { pick } from "../../kernel/arrays";
+import { calibrate } from "../../kernel/calibration";
+import { type Answer, Connection, type ConnectionOptions, type Handlers } from "../../kernel/connection";
+import type { WidgetModel } from "../../kernel/model";
+import type { Transport } from "../../kernel/transport";
+import type { Window } from "../../marks/viewport";
+import {
+  clampSelection,
+  headSelection,
+  keepWindow,
+  neededWindow,
+  pictureSuffices,
+  thumbnailSize,
+} from "./selection";
+import type { Direction, HeadContent, HeadSelection, Layer, SampleContent, Selection, State } from "./types";
+import { WeightCache } from "./weights";
+
+const TRAITS = ["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const;
+/** Kinds whose answers the user waits for. */
+const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append"];
+
+type Changes = Partial<Selection>;
+
+function readSelection(model: WidgetModel): Selection {
+  return Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])) as unknown as Selection;
+}
+
+/** The attention explorer without its looks: traits and controls in, requests out, pictures in. */
+export class AttentionStore {
+  state: State;
+  readonly connection: Connection;
+  private readonly listeners = new Set<() => void>();
+  private readonly weights = new WeightCache();
+  private readonly tables = new Map<string, Uint8Array>();
+  private readonly undo: (() => void)[] = [];
+  /** Traits are being set from here: the change events that follow are not news. */
+  private moving = false;
+  private traitsChanged = false;
+  private calibration: ReturnType<typeof setTimeout> | undefined;
+  private failure: { kind: string; asked: number } | null = null;
+  /** Which padding the sample's content was read with. */
+  private contentPadding = false;
+
+  constructor(
+    private readonly model: WidgetModel,
+    transport: Transport,
+    options: ConnectionOptions = {},
+  ) {
+    this.state = {
+      selection: readSelection(model),
+      content: null,
+      picture: null,
+      grid: null,
+      table: null,
+      window: null,
+      page: 0,
+      direction: "from",
+      error: null,
+      waiting: null,
+      busy: true,
+      lost: null,
+    };
+    this.connection = new Connection(
+      transport,
+      {
+        activity: () => this.noteActivity(),
+        lost: (lost) => this.update({ lost, busy: false, waiting: null }),
+        found: () => this.readAgain(),
+        waiting: (waiting) => this.update({ waiting }),
+        notice: (name) => name === "stale" && this.readAgain(),
+      },
+      options,
+    );
+    for (const name of TRAITS) this.follow(`change:${name}`, () => this.onTrait());
+    for (const name of ["sample_count", "colormaps", "can_append"]) {
+      this.follow(`change:${name}`, () => this.update({}));
+    }
+  }
+
+  start(): void {
+    this.askTable(performance.now());
+    this.askSample(performance.now());
+  }
+
+  close(): void {
+    for (const undo of this.undo) undo();
+    clearTimeout(this.calibration);
+    this.connection.close();
+    this.listeners.clear();
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  get sampleCount(): number {
+    return Number(this.model.get("sample_count") ?? 1);
+  }
+
+  get colormaps(): string[] {
+    const { colormap } = this.state.selection;
+    const offered = (this.model.get("colormaps") as string[] | undefined) ?? [];
+    return offered.includes(colormap) ? offered : [...offered, colormap];
+  }
+
+  get canAppend(): boolean {
+    return this.model.get("can_append") === true;
+  }
+
+  /** A control moved: sets the traits and asks for what they change, once. */
+  move(changes: Changes, event?: Event): void {
+    if (this.state.lost !== null) return;
+    const began = event?.timeStamp ?? performance.now();
+    const { content } = this.state;
+    const wanted = { ...this.state.selection, ...changes };
+    // The head of another layer may not be there; another sample is not known yet.
+    const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
+    this.setTraits(next);
+    this.apply(next, began);
+  }
+
+  look(direction: Direction): void {
+    this.update({ direction });
+  }
+
+  /** Looks at a part of the matrix, and asks for it where what is there is coarser than need be. */
+  show(view: { window?: Window | null; page?: number }, event?: Event): void {
+    this.update(view);
+    this.sharpen(event?.timeStamp ?? performance.now());
+  }
+
+  append(text: string, event: Event): void {
+    this.ask("append", { text }, event.timeStamp, ({ content }) => {
+      this.move({ sample: (content as { sample: number }).sample });
+    });
+  }
+
+  stop(): void {
+    this.connection.stop("head");
+  }
+
+  /** The exact weights of the picture's head from a query or to a key, if they were read. */
+  exact(direction: Direction, position: number): Float32Array | null {
+    const place = this.state.picture?.selection;
+    return place === undefined ? null : this.weights.get(place, direction, position);
+  }
+
+  /** Reads exact weights that are not here yet. */
+  read(direction: Direction, position: number): void {
+    const picture = this.state.picture;
+    if (picture === null || this.exact(direction, position) !== null) return;
+    const { sample, layer, head } = picture.selection;
+    const place = { sample, layer, head };
+    const [kind, name] = direction === "from" ? (["row", "query"] as const) : (["column", "key"] as const);
+    this.connection.ask(
+      kind,
+      { ...place, [name]: position },
+      {
+        answer: ({ arrays }) => {
+          const array = pick(arrays, direction, "float32");
+          if (array !== null) this.weights.set(place, direction, position, array.data);
+          this.update({});
+        },
+        error: (error) => this.fail(kind, error),
+      },
+    );
+  }
+
+  private follow(event: string, callback: () => void): void {
+    this.model.on(event, callback);
+    this.undo.push(() => this.model.off(event, callback));
+  }
+
+  private update(changes: Partial<State>): void {
+    this.state = { ...this.state, ...changes };
+    for (const listener of this.listeners) listener();
+  }
+
+  private noteActivity(): void {
+    const busy = SHOWN_KINDS.some((kind) => this.connection.isOpen(kind));
+    if (busy !== this.state.busy) this.update({ busy });
+  }
+
+  private setTraits(next: Selection): void {
+    this.moving = true;
+    let changed = false;
+    for (const name of TRAITS) {
+      if (this.model.get(name) === next[name]) continue;
+      this.model.set(name, next[name]);
+      changed = true;
+    }
+    this.moving = false;
+    if (changed) this.model.save_changes();
+  }
+
+  private onTrait(): void {
+    if (this.moving || this.traitsChanged) return;
+    // Several traits set together arrive as several events: one request answers them all.
+    this.traitsChanged = true;
+    const began = performance.now();
+    queueMicrotask(() => {
+      this.traitsChanged = false;
+      this.apply(readSelection(this.model), began);
+    });
+  }
+
+  private apply(next: Selection, began: number): void {
+    const old = this.state.selection;
+    this.update({ selection: next });
+    const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
+    if (differs("colormap")) this.askTable(began);
+    if (differs("sample", "padding")) this.askSample(began);
+    else {
+      if (differs("scale")) this.askGrid(began);
+      if (differs("layer", "head", "query", "scale")) this.askHead(began);
+      else if (differs("view")) this.sharpen(began);
+    }
+  }
+
+  private readAgain(): void {
+    this.weights.clear();
+    this.update({ lost: null });
+    this.askTable(performance.now());
+    this.askSample(performance.now());
+  }
+
+  private ask(kind: string, selection: object, began: number, answer: (answer: Answer) => void): void {
+    const asked = performance.now();
+    const handlers: Handlers = {
+      answer: (received) => {
+        this.succeed(kind, asked);
+        answer(received);
+      },
+      error: (sentence) => this.fail(kind, sentence),
+      waiting: (waiting) => this.update({ waiting }),
+    };
+    this.connection.ask(kind, selection, handlers, { began });
+  }
+
+  private fail(kind: string, error: string): void {
+    this.failure = { kind, asked: performance.now() };
+    this.update({ error, waiting: null });
+  }
+
+  /** An error goes with the next good answer: of its kind, or to anything asked after it. */
+  private succeed(kind: string, asked: number): void {
+    const over = this.failure !== null && (this.failure.kind === kind || this.failure.asked <= asked);
+    if (over) this.failure = null;
+    this.update(over ? { error: null, waiting: null } : { waiting: null });
+  }
+
+  private askTable(began: number): void {
+    const name = this.state.selection.colormap;
+    const known = this.tables.get(name);
+    if (known !== undefined) {
+      this.update({ table: known });
+      return;
+    }
+    this.ask("colormap", { name }, began, ({ arrays }) => {
+      const table = pick(arrays, "table", "uint8")?.data.slice();
+      if (table?.length !== 768) throw new Error("a colour table has 256 × 3 bytes");
+      this.tables.set(name, table);
+      if (this.state.selection.colormap === name) this.update({ table });
+    });
+  }
+
+  private askSample(began: number): void {
+    const { sample, padding } = this.state.selection;
+    this.ask("sample", { sample, padding }, began, ({ content }) => {
+      this.contentPadding = padding;
+      this.readSample(content as SampleContent, began);
+    });
+  }
+
+  private readSample(content: SampleContent, began: number): void {
+    const { selection, content: old } = this.state;
+    this.update(old?.sample === content.sample ? { content } : { content, window: null, page: 0 });
+    if (selection.sample === content.sample) {
+      const clamped = clampSelection(selection, content);
+      this.setTraits(clamped);
+      this.update({ selection: clamped });
+    }
+    this.askHead(began);
+    this.askGrid(began);
+  }
+
+  /** The selection within the sample that was read last: the slider may already stand elsewhere. */
+  private readable(): { selection: Selection; content: SampleContent; layer: Layer } | null {
+    const { content } = this.state;
+    if (content === null) return null;
+    const here = { ...this.state.selection, sample: content.sample, padding: this.contentPadding };
+    const selection = clampSelection(here, content);
+    const layer = content.layers[selection.layer];
+    return layer === undefined ? null : { selection, content, layer };
+  }
+
+  private askGrid(began: number): void {
+    const here = this.readable();
+    if (here === null) return;
+    const { sample, padding, scale } = here.selection;
+    const { layers } = here.content;
+    this.ask("grid", { sample, padding, scale, size: thumbnailSize(layers) }, began, ({ arrays }) => {
+      const thumbnails = pick(arrays, "thumbnails", "uint8");
+      if (thumbnails !== null) this.update({ grid: { thumbnails, layers } });
+    });
+  }
+
+  private askHead(began: number): void {
+    const here = this.readable();
+    if (here === null) return;
+    const { content, layer } = here;
+    const window = keepWindow(this.state.window, layer);
+    if (window !== this.state.window) this.update({ window });
+    const needed = neededWindow(layer, here.selection.view, window, this.state.page);
+    const selection = headSelection(here.selection, layer, needed);
+    this.ask("head", selection, began, (answer) => this.readHead(answer, selection, content, layer));
+  }
+
+  private readHead(answer: Answer, selection: HeadSelection, content: SampleContent, layer: Layer): void {
+    const matrix = pick(answer.arrays, "matrix", "uint8");
+    if (matrix === null) throw new Error("it has no matrix");
+    const from = pick(answer.arrays, "from", "float32")?.data ?? null;
+    const to = pick(answer.arrays, "to", "float32")?.data ?? null;
+    if (selection.query !== null) {
+      if (from !== null) this.weights.set(selection, "from", selection.query, from);
+      if (to !== null) this.weights.set(selection, "to", selection.query, to);
+    }
+    const list = (name: string | null) => (name === null ? null : (content.tokens[name] ?? null));
+    const { payload, bytes, milliseconds, partial } = answer;
+    this.update({
+      picture: {
+        ...(answer.content as HeadContent),
+        ...{ selection, layer, matrix, from, to, payload, bytes, milliseconds, partial },
+        title: content.title,
+        queryTokens: list(layer.query_tokens),
+        keyTokens: list(layer.key_tokens),
+      },
+    });
+    if (!partial) this.calibrateOnce();
+  }
+
+  private sharpen(began: number): void {
+    const { picture, selection, window, page } = this.state;
+    if (picture === null) return;
+    const needed = neededWindow(picture.layer, selection.view, window, page);
+    if (!pictureSuffices(picture, needed)) this.askHead(began);
+  }
+
+  private calibrateOnce(): void {
+    // After the picture is drawn and the grid is on its way.
+    this.calibration ??= setTimeout(() => void calibrate(this.connection), 100);
+  }
+}

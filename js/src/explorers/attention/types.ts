@@ -1,0 +1,112 @@
+import type { DecodedArray } from "../../kernel/arrays";
+import type { Scale } from "../../marks/colour";
+import type { Token } from "../../marks/tokens";
+import type { Span } from "../../marks/viewport";
+
+/** An index, or all heads combined. */
+export type Head = number | "mean" | "max";
+export type View = "matrix" | "lines" | "text";
+/** from: where a query looks; to: which queries look at a key. */
+export type Direction = "from" | "to";
+
+/** The traits that the browser sets, under their own names. */
+export interface Selection {
+  sample: number;
+  padding: boolean;
+  layer: number;
+  head: Head;
+  query: number | null;
+  view: View;
+  scale: Scale;
+  colormap: string;
+}
+
+export interface Layer {
+  name: string;
+  heads: number;
+  queries: number;
+  keys: number;
+  kind: "self" | "cross";
+  source: string;
+  note: string;
+  query_tokens: string | null;
+  key_tokens: string | null;
+  /** Shown positions: padding is left out unless it is asked for. */
+  rows: Span;
+  columns: Span;
+}
+
+export interface SampleContent {
+  sample: number;
+  title: string;
+  layers: Layer[];
+  tokens: Record<string, Token[]>;
+  footer: string;
+}
+
+export interface Statistic {
+  name: string;
+  value: number | null;
+  unit: string;
+  definition: string;
+  text: string;
+}
+
+export interface HeadContent {
+  rows: Span;
+  keys: Span;
+  statistics: Statistic[];
+  footer: string;
+}
+
+export interface HeadSelection {
+  sample: number;
+  padding: boolean;
+  layer: number;
+  head: Head;
+  query: number | null;
+  scale: Scale;
+  rows: Span | null;
+  keys: Span | null;
+  size: [height: number, width: number];
+}
+
+/** One `head` reply with all that is needed to show it: what is on the screen is always of one selection. */
+export interface Picture extends HeadContent {
+  selection: HeadSelection;
+  title: string;
+  layer: Layer;
+  queryTokens: Token[] | null;
+  keyTokens: Token[] | null;
+  matrix: DecodedArray<"uint8">;
+  from: Float32Array | null;
+  to: Float32Array | null;
+  partial: boolean;
+  payload: number;
+  bytes: number;
+  milliseconds: number;
+}
+
+export interface Grid {
+  thumbnails: DecodedArray<"uint8">;
+  layers: Layer[];
+}
+
+export interface State {
+  /** Where the controls stand. */
+  selection: Selection;
+  /** What there is to pick from in the sample that was read last. */
+  content: SampleContent | null;
+  picture: Picture | null;
+  grid: Grid | null;
+  table: Uint8Array | null;
+  /** The part of the matrix looked at; null: all of it. */
+  window: { rows: Span; keys: Span } | null;
+  /** First position of the window of the lines view. */
+  page: number;
+  direction: Direction;
+  error: string | null;
+  waiting: string | null;
+  busy: boolean;
+  lost: string | null;
+}

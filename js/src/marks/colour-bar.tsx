@@ -1,0 +1,41 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { type ColourTable, NOT_FINITE, paint, type Scale, STRONGEST } from "./colour";
+import { short, whole } from "./numbers";
+
+interface ColourBarProps {
+  table: ColourTable;
+  range: [number, number];
+  scale: Scale;
+  nonfinite: number;
+}
+
+const RAMP = Uint8Array.from({ length: STRONGEST + 1 }, (_, byte) => byte);
+const UNITS = { linear: "weight", log: "weight, log", row: "share of the row’s largest" };
+
+/** What the colours stand for. */
+export function ColourBar({ table, range: [low, high], scale, nonfinite }: ColourBarProps) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const context = canvas.current?.getContext("2d");
+    if (!context) return;
+    const image = context.createImageData(RAMP.length, 1);
+    paint(RAMP, [1, RAMP.length], table, image.data);
+    context.putImageData(image, 0, 0);
+  }, [table]);
+  const label = `Colours from ${short(low)} to ${short(high)} (${UNITS[scale]})`;
+  const colour = [...table.subarray(3 * NOT_FINITE)].join(" ");
+  return (
+    <div class="xw-colour-bar" role="img" aria-label={label}>
+      <span>{UNITS[scale]}</span>
+      <span class="xw-number">{short(low)}</span>
+      <canvas ref={canvas} width={RAMP.length} height={1} />
+      <span class="xw-number">{short(high)}</span>
+      {nonfinite > 0 && (
+        <span class="xw-nonfinite">
+          <i style={{ background: `rgb(${colour})` }} />
+          {whole(nonfinite)} not finite
+        </span>
+      )}
+    </div>
+  );
+}

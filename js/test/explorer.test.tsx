@@ -1,0 +1,325 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import widget from "../src/explorers/attention";
+import type { HeadSelection } from "../src/explorers/attention/types";
+import type { Request } from "../src/kernel/messages";
+import { drawn, stubCanvas } from "./canvas";
+import { FakeKernel } from "./fake-kernel";
+import { FakeModel, traits } from "./fake-model";
+
+let kernel: FakeKernel;
+let model: FakeModel;
+let el: HTMLElement;
+let close: () => void;
+
+const settled = () => vi.waitFor(() => expect(root().dataset.state).not.toBe("busy"));
+const root = () => el.querySelector(".xw-explorer") as HTMLElement;
+const matrix = () => el.querySelector('canvas[aria-label^="Attention matrix"]') as HTMLCanvasElement;
+const selectionDrawn = (): HeadSelection => JSON.parse(matrix().dataset.selection as string);
+const slider = (label: string) => el.querySelector(`input[aria-label="${label}"]`) as HTMLInputElement;
+const alert = () => (el.querySelector('[role="alert"]') as HTMLElement).textContent;
+const text = (selector: string) => el.querySelector(selector)?.textContent ?? "";
+const segment = (value: string) => el.querySelector(`input[value="${value}"]`) as HTMLInputElement;
+
+function answer(request: Request): void {
+  setTimeout(() => {
+    const { content, arrays, buffer } = kernel.answer(request.kind, request.selection);
+    const message = { id: request.id, kind: request.kind, content, arrays, milliseconds: 6 };
+    model.trigger("msg:custom", [message, [new DataView(buffer)]]);
+  });
+}
+
+function slide(label: string, value: number): void {
+  slider(label).value = String(value);
+  slider(label).dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+async function show(changes: Record<string, unknown> = {}, made = new FakeKernel()): Promise<void> {
+  kernel = made;
+  model = new FakeModel(traits({ sample_count: kernel.lengths.length, ...changes }));
+  model.kernel = answer;
+  close = widget.render({ model, el });
+  await vi.waitFor(() => expect(matrix()?.dataset.selection).toBeDefined());
+  await settled();
+}
+
+beforeAll(stubCanvas);
+
+beforeEach(() => {
+  el = document.createElement("div");
+  document.body.append(el);
+});
+
+afterEach(() => {
+  close();
+  el.remove();
+});
+
+describe("the first picture", () => {
+  it("is drawn one pixel a cell, in the colours of the table", async () => {
+    await show();
+    const image = drawn.get(matrix()) as ImageData;
+    const weights = kernel.weights(0, 2, 7);
+    const largest = Math.max(...weights);
+    const table = new Uint8Array(kernel.answer("colormap", { name: "Blues" }).buffer);
+    expect([image.width, image.height]).toEqual([28, 28]);
+    for (const cell of [0, 27, 100, 28 * 22 + 5, 783]) {
+      const byte = Math.round((254 * (weights[cell] as number)) / largest);
+      expect([...image.data.slice(cell * 4, cell * 4 + 3)]).toEqual([...table.slice(byte * 3, byte * 3 + 3)]);
+    }
+  });
+
+  it("says what it shows, of what and how", async () => {
+    await show();
+    expect(text(".xw-view h3")).toBe("encoder.layer.2.attention.self · head 7 · 28 × 28");
+    expect(text(".xw-reading h3")).toBe("From “it” (query 22)");
+    expect(text(".xw-statistics")).toContain("1.59 bits");
+    expect(text(".xw-footer")).toMatch(/sdpa.*uint8 of 0….*1\.0 kB · 6 ms/);
+    const row = kernel.weights(0, 2, 7).slice(22 * 28, 23 * 28);
+    expect(text(".xw-strongest li .xw-number")).toBe(Math.max(...row).toFixed(3));
+    expect(selectionDrawn()).toMatchObject({ sample: 0, layer: 2, head: 7 });
+  });
+});
+
+describe("moving a control", () => {
+  it("of the head sets the trait and redraws everything from one request", async () => {
+    await show();
+    const before = model.sent.length;
+    slide("Head", 3);
+    expect(model.traits.head).toBe(3);
+    expect(model.saved).toBe(1);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
+    await settled();
+    const kinds = model.sent.slice(before).map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind !== "ping")).toEqual(["head"]);
+    expect(text(".xw-overview > div + div h3")).toBe("Layer 2 · head 3");
+    const row = kernel.weights(0, 2, 3).slice(22 * 28, 23 * 28);
+    expect(text(".xw-strongest li .xw-number")).toBe(Math.max(...row).toFixed(3));
+  });
+
+  it("quickly ends at the newest position without asking for those between", async () => {
+    await show();
+    const before = model.ofKind("head").length;
+    for (const head of [1, 2, 3, 4, 5, 6, 8, 9, 10]) slide("Head", head);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(10));
+    const asked = model.ofKind("head").slice(before);
+    expect(asked.map(({ selection }) => (selection as HeadSelection).head)).toEqual([1, 10]);
+  });
+
+  it("of the scale asks for grid and head, of the colours for a table only", async () => {
+    await show();
+    let before = model.sent.length;
+    segment("log").click();
+    await vi.waitFor(() => expect(selectionDrawn().scale).toBe("log"));
+    await settled();
+    const kinds = () =>
+      model.sent
+        .slice(before)
+        .map(({ kind }) => kind)
+        .filter((kind) => kind !== "ping");
+    expect(kinds().sort()).toEqual(["grid", "head"]);
+    before = model.sent.length;
+    model.set("colormap", "viridis");
+    await settled();
+    await vi.waitFor(() => expect(kinds()).toEqual(["colormap"]));
+  });
+
+  it("from Python moves the widget, several traits with one request", async () => {
+    await show();
+    const before = model.ofKind("head").length;
+    model.set("layer", 4);
+    model.set("head", "mean");
+    await vi.waitFor(() => expect(selectionDrawn()).toMatchObject({ layer: 4, head: "mean" }));
+    expect(model.ofKind("head").length).toBe(before + 1);
+    expect(slider("Layer").value).toBe("4");
+    expect(text(".xw-view h3")).toContain("mean of heads");
+  });
+
+  it("of the sample clamps the query to what the sample has", async () => {
+    await show();
+    slide("Sample", 1);
+    await vi.waitFor(() => expect(selectionDrawn().sample).toBe(1));
+    expect(model.traits.query).toBe(11);
+    expect(text(".xw-view h3")).toContain("12 × 12");
+  });
+});
+
+describe("picking", () => {
+  it("with arrow keys in the grid moves head and layer", async () => {
+    await show();
+    const grid = el.querySelector('[role="grid"]') as HTMLElement;
+    expect(grid.getAttribute("aria-label")).toMatch(/^All heads: layer 2, head 7 is picked/);
+    grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(8));
+    grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true }));
+    await vi.waitFor(() => expect(selectionDrawn()).toMatchObject({ layer: 1, head: 8 }));
+  });
+
+  it("a token of the reading makes it the query", async () => {
+    await show();
+    (el.querySelector('.xw-reading [data-position="3"]') as HTMLElement).click();
+    await vi.waitFor(() => expect(text(".xw-reading h3")).toBe("From “did” (query 3)"));
+    expect(model.traits.query).toBe(3);
+  });
+
+  it("reads a cell exactly: nothing until the row is here, then the number itself", async () => {
+    await show();
+    let row: Request | undefined;
+    model.kernel = (request) => {
+      if (request.kind === "row") row = request;
+      else answer(request);
+    };
+    const viewport = el.querySelector(".xw-viewport") as HTMLElement;
+    viewport.getBoundingClientRect = () => new DOMRect(0, 0, 280, 280);
+    viewport.dispatchEvent(new PointerEvent("pointermove", { clientX: 55, clientY: 33, bubbles: true }));
+    await vi.waitFor(() => expect(text(".xw-readout")).toBe("“did” (3) → “cross” (5) …"));
+    answer(row as Request);
+    const weight = kernel.weights(0, 2, 7)[3 * 28 + 5] as number;
+    await vi.waitFor(() => expect(text(".xw-readout b")).toBe(String(Number(weight.toPrecision(6)))));
+    viewport.dispatchEvent(new PointerEvent("pointermove", { clientX: 95, clientY: 33, bubbles: true }));
+    await vi.waitFor(() => expect(text(".xw-readout")).toContain("(9)"));
+    expect(model.ofKind("row").length).toBe(1);
+  });
+
+  it("the other direction shows who looks", async () => {
+    await show();
+    segment("to").click();
+    await vi.waitFor(() => expect(text(".xw-reading h3")).toBe("To “it” (key 22)"));
+    const column = Array.from(
+      { length: 28 },
+      (_, query) => kernel.weights(0, 2, 7)[query * 28 + 22] as number,
+    );
+    expect(text(".xw-strongest li .xw-number")).toBe(Math.max(...column).toFixed(3));
+  });
+});
+
+describe("long texts", () => {
+  it("are asked for in at most 512 cells a side, and closer when zoomed in", async () => {
+    await show({ query: 0 }, new FakeKernel([1100], 1, 2));
+    const asked = () => model.ofKind("head").at(-1)?.selection as HeadSelection;
+    expect(asked()).toMatchObject({ rows: null, keys: null, size: [512, 512] });
+    expect(text(".xw-footer")).toContain("weights per pixel");
+    for (let step = 0; step < 3; step += 1) {
+      (el.querySelector('[aria-label="Zoom in"]') as HTMLElement).click();
+      await settled();
+    }
+    await vi.waitFor(() => expect(asked().rows).not.toBeNull());
+    await settled();
+    expect((asked().rows as [number, number])[1] - (asked().rows as [number, number])[0]).toBe(512);
+    expect(drawn.get(matrix())?.width).toBe(512);
+    const before = model.ofKind("head").length;
+    (el.querySelector('[aria-label="Show all"]') as HTMLElement).click();
+    await vi.waitFor(() => expect(model.ofKind("head").length).toBe(before + 1));
+  });
+});
+
+describe("what goes wrong", () => {
+  it("is said in one sentence, the picture stays, and the next good answer ends it", async () => {
+    await show();
+    model.kernel = ({ id, kind }) =>
+      model.trigger("msg:custom", [{ id, kind, error: "Out of memory: ask for less." }, []]);
+    slide("Head", 3);
+    await vi.waitFor(() => expect(alert()).toBe("Out of memory: ask for less."));
+    expect(selectionDrawn().head).toBe(7);
+    expect(slider("Head").disabled).toBe(false);
+    model.kernel = answer;
+    slide("Head", 4);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(4));
+    expect(alert()).toBe("");
+  });
+
+  it("a waiting kernel says why", async () => {
+    await show();
+    model.kernel = ({ id, kind }) =>
+      model.trigger("msg:custom", [{ id, kind, waiting: "The model runs when the cell is done." }, []]);
+    slide("Head", 3);
+    const status = () => text('[role="status"]');
+    await vi.waitFor(() => expect(status()).toBe("The model runs when the cell is done."));
+    answer(model.ofKind("head").at(-1) as Request);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
+    expect(status()).toBe("");
+  });
+
+  it("a lost kernel leaves the last picture and dead controls, and can come back", async () => {
+    await show();
+    model.trigger("comm_live_update", [], { model: { comm_live: false } });
+    await vi.waitFor(() => expect(root().dataset.state).toBe("lost"));
+    expect(alert()).toMatch(/^The kernel is gone.*run the cell again\.$/);
+    expect(slider("Head").disabled).toBe(true);
+    expect(selectionDrawn().head).toBe(7);
+    model.trigger("comm_live_update", [], { model: { comm_live: true } });
+    await vi.waitFor(() => expect(root().dataset.state).toBe("ready"));
+    expect(slider("Head").disabled).toBe(false);
+    expect(alert()).toBe("");
+  });
+
+  it("text of the user is never markup", async () => {
+    const evil = '<img src=x onerror="window.hacked=1">';
+    const made = new FakeKernel();
+    const sample = made.sample.bind(made);
+    made.sample = (index, padding) => {
+      const content = sample(index, padding);
+      content.tokens.input = (content.tokens.input ?? []).map(() => [evil, evil, 0, 0]);
+      return content;
+    };
+    await show({}, made);
+    for (const view of ["lines", "text", "matrix"]) {
+      segment(view).click();
+      await vi.waitFor(() => expect(model.traits.view).toBe(view));
+    }
+    expect(text(".xw-reading")).toContain(evil);
+    expect(el.querySelector("img")).toBeNull();
+  });
+});
+
+describe("what belongs to some samples only", () => {
+  it("is the switch for padding, which asks for the sample anew", async () => {
+    await show({}, new FakeKernel([28, 28], 2, 4, 5));
+    const box = () => el.querySelector('input[type="checkbox"]') as HTMLInputElement;
+    expect(text(".xw-view h3")).toContain("23 × 23");
+    box().click();
+    await vi.waitFor(() => expect(text(".xw-view h3")).toContain("28 × 28"));
+    expect(model.ofKind("sample").at(-1)?.selection).toEqual({ sample: 0, padding: true });
+    expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ padding: true });
+  });
+
+  it("is the box for a new sentence, which picks what it made", async () => {
+    await show({ can_append: true });
+    expect(el.querySelector('input[type="checkbox"]')).toBeNull();
+    const box = el.querySelector('input[type="text"]') as HTMLInputElement;
+    box.value = "the cat sat";
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    await vi.waitFor(() => expect(box.form?.querySelector("button")?.disabled).toBe(false));
+    box.form?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+    await vi.waitFor(() => expect(selectionDrawn().sample).toBe(2));
+    expect(model.traits.sample).toBe(2);
+  });
+});
+
+describe("the end of a view", () => {
+  it("undoes everything, by the signal or by the returned function", async () => {
+    await show();
+    expect(model.listening).toBeGreaterThan(0);
+    close();
+    expect(model.listening).toBe(0);
+    expect(el.childElementCount).toBe(0);
+    const controller = new AbortController();
+    widget.render({ model, el, signal: controller.signal });
+    controller.abort();
+    expect(model.listening).toBe(0);
+    expect(el.childElementCount).toBe(0);
+  });
+
+  it("two views of one model answer to their own requests only", async () => {
+    await show();
+    const other = document.createElement("div");
+    document.body.append(other);
+    const closeOther = widget.render({ model, el: other });
+    await vi.waitFor(() =>
+      expect(other.querySelector(".xw-explorer")?.getAttribute("data-state")).toBe("ready"),
+    );
+    expect(new Set(model.ofKind("sample").map(({ id }) => id.split(":")[0])).size).toBe(2);
+    closeOther();
+    other.remove();
+    expect(selectionDrawn().head).toBe(7);
+  });
+});
