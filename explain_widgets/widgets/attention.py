@@ -66,7 +66,7 @@ class AttentionExplorer(Explorer):
     """Index of the head, or ``"mean"`` or ``"max"`` over all heads of the layer."""
 
     query = traitlets.Int(0, allow_none=True).tag(sync=True)
-    """Position of the picked query token, or None."""
+    """Position of the picked token, or None: where it looks (as a query) and who looks at it."""
 
     view = traitlets.Enum(VIEWS, "matrix").tag(sync=True)
     """``"matrix"``, ``"lines"`` or ``"text"``."""
@@ -279,8 +279,10 @@ class AttentionExplorer(Explorer):
     @traitlets.validate("query")
     def _check_query(self, proposal: Any) -> int | None:
         value = proposal["value"]
-        queries = self.layers[self.layer].queries
-        return None if value is None else _in_range("query", value, queries)
+        layer = self.layers[self.layer]
+        # In cross-attention a key may be picked as well, to see who looks at it.
+        positions = max(layer.queries, layer.keys)
+        return None if value is None else _in_range("query", value, positions)
 
     @traitlets.validate("colormap")
     def _check_colormap(self, proposal: Any) -> str:
@@ -306,9 +308,9 @@ class AttentionExplorer(Explorer):
 
     @traitlets.observe("sample")
     def _sample_changed(self, change: Any) -> None:
-        queries = self.layers[min(self.layer, len(self.layers) - 1)].queries
         if self.query is not None and self.live.is_home:
-            self.query = min(self.query, queries - 1)
+            layer = self.layers[min(self.layer, len(self.layers) - 1)]
+            self.query = min(self.query, max(layer.queries, layer.keys) - 1)
 
     def _heads(self) -> int:
         return self.layers[self.layer].heads

@@ -108,6 +108,9 @@ class Explorer(anywidget.AnyWidget):
         request = read_request(message)
         if request is None:
             return
+        if request.kind == "ping":  # says that the kernel is there, also while the worker is at work
+            self._post_reply(request, Reply(), time.perf_counter(), partial=False)
+            return
         worker = worker_of(self.live)
         if request.kind == "stop":
             worker.stop(str(request.selection.get("id")))
@@ -179,10 +182,6 @@ class Explorer(anywidget.AnyWidget):
             self.comm._reply_subshell_ids.clear()
 
     # Requests that every explorer answers.
-
-    def answer_ping(self, selection: dict[str, Any]) -> Reply:
-        """Nothing but the round trip."""
-        return Reply()
 
     def answer_colormap(self, selection: dict[str, Any]) -> Reply:
         """The colour table of a colour map."""
