@@ -108,7 +108,8 @@ class Explorer(anywidget.AnyWidget):
         request = read_request(message)
         if request is None:
             return
-        if request.kind == "ping":  # says that the kernel is there, also while the worker is at work
+        if request.kind == "ping":
+            # At once: it says that the kernel is there, also while the worker is at work.
             self._post_reply(request, Reply(), time.perf_counter(), partial=False)
             return
         worker = worker_of(self.live)

