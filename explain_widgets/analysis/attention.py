@@ -148,10 +148,11 @@ class Attention:
         seen = (keys[0], max(keys[0], stop))
         scores = self._scores(Block(heads, rows, seen))
         everything = keys == (0, self.keys)
-        sums = torch.logsumexp(scores, -1) if everything else self._log_sum_exp(heads, rows)
-        weights = torch.exp(scores - sums[..., None])
-        weights = torch.where((sums == -math.inf)[..., None], self.empty_rows, weights)
-        return torch.nn.functional.pad(weights, (0, keys[1] - seen[1]))
+        sums = _row_sums(scores) if everything else self._sums_kept(heads, rows)
+        top, log_sum = sums[..., :1], sums[..., 1:]
+        weights = torch.exp((scores - top) - log_sum)
+        weights = torch.nn.functional.pad(weights, (0, keys[1] - seen[1]))
+        return torch.where(log_sum == -math.inf, self.empty_rows, weights)
 
     def tile(
         self, head: Head, rows: Span, keys: Span, size: tuple[int, int], reduce: Reduce = "mean"
@@ -177,6 +178,8 @@ class Attention:
         """
         _check_span("rows", rows, self.queries)
         _check_span("keys", keys, self.keys)
+        if min(size) < 1:
+            raise IndexError(f"size {size} has no pixels.")
         height = min(size[0], rows[1] - rows[0])
         width = min(size[1], keys[1] - keys[0])
         row_edges, key_edges = edges(rows, height), edges(keys, width)
@@ -201,6 +204,8 @@ class Attention:
         """
         rows = rows or (0, self.queries)
         first, stop = keys or (0, self.keys)
+        _check_span("rows", rows, self.queries)
+        _check_span("keys", (first, stop), self.keys)
         positions = torch.arange(self.keys, device=self.query.device)
         totals = [0.0] * 5
         for (start, end), weights in self._row_blocks(head, rows, (0, self.keys)):
@@ -208,7 +213,8 @@ class Attention:
             entropy = torch.special.entr(weights).sum() / math.log(2)
             distance = (weights * (positions - queries[:, None]).abs()).sum()
             before = (queries - 1).clamp(0, self.keys - 1)
-            previous = weights.gather(1, before[:, None])[:, 0] * (queries > 0)
+            has_previous = (queries > 0) & (queries <= self.keys)
+            previous = weights.gather(1, before[:, None])[:, 0] * has_previous
             mass = weights[:, [first, stop - 1]].sum(0)
             # One copy to the host a block; summed there in double precision.
             block = torch.stack([entropy, distance, mass[0], mass[1], previous.sum()]).tolist()
@@ -235,6 +241,8 @@ class Attention:
         if not isinstance(head, str):
             _check_index("head", head, self.heads)
             return self.block((head, head + 1), rows, keys)[0]
+        if head not in {"mean", "max"}:
+            raise ValueError(f'head {head!r} is neither an index nor "mean" nor "max".')
         result: Tensor | None = None
         step = max(1, _BLOCK // max(1, (rows[1] - rows[0]) * self.keys))
         for start in range(0, self.heads, step):
@@ -247,8 +255,8 @@ class Attention:
         assert result is not None
         return result / self.heads if head == "mean" else result
 
-    def _log_sum_exp(self, heads: Span, rows: Span) -> Tensor:
-        """(heads, rows) of log Σ exp score over all keys; kept for each head that was asked for."""
+    def _sums_kept(self, heads: Span, rows: Span) -> Tensor:
+        """`_row_sums` over all keys, (heads, rows, 2); kept for heads whose rows are all known."""
         if rows[1] - rows[0] < self.queries and not all(h in self._sums for h in range(*heads)):
             return self._sums_of(heads, rows)
         for head in range(*heads):
@@ -262,8 +270,8 @@ class Attention:
         for start in range(*rows, step):
             some = (start, min(start + step, rows[1]))
             scores = self._scores(Block(heads, some, (0, self._keys_stop(some, self.keys))))
-            parts.append(torch.logsumexp(scores, -1))
-        return torch.cat(parts, -1)
+            parts.append(_row_sums(scores))
+        return torch.cat(parts, 1)
 
     def _scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
@@ -296,6 +304,20 @@ class Attention:
             if is_end or row_edges[last + 1] - row_edges[first] > limit:
                 yield first, last
                 first = last
+
+
+def _row_sums(scores: Tensor) -> Tensor:
+    """(…, rows, 2): the largest score of a row, and log Σ exp (score − largest).
+
+    Apart, since their sum would lose the second beside scores that are masked with a large number.
+    Where all are −∞: 0 and −∞.
+    """
+    if scores.shape[-1] == 0:
+        top = scores.new_zeros(scores.shape[:-1])
+    else:
+        top = scores.amax(-1)
+        top = torch.where(top == -math.inf, 0.0, top)
+    return torch.stack([top, torch.exp(scores - top[..., None]).sum(-1).log()], -1)
 
 
 def _check_index(what: str, index: int, count: int) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import optimizer as torch_optimizer
+
+from explain_widgets.live.home import running_code
 
 _SAMPLE = 64
 
@@ -19,9 +21,9 @@ _SAMPLE = 64
 class WeightState:
     """What tells one state of a model's tensors from another.
 
-    ``tensors``: data pointer and version of each parameter and buffer. ``values``: the bytes of
-    the same up to 64 elements of each, since fused optimizers and writes through ``.data`` do not
-    raise versions. ``steps``: optimizer steps seen in this process.
+    ``tensors``: data pointer and version of each. ``values``: the bytes of the same up to 64
+    elements of each, since fused optimizers and writes through ``.data`` do not raise versions.
+    ``steps``: optimizer steps seen in this process.
     """
 
     tensors: tuple[tuple[int, int], ...]
@@ -29,23 +31,27 @@ class WeightState:
     steps: int
 
 
-def weight_state(model: nn.Module) -> WeightState:
-    """The state of all parameters and buffers of ``model``: one copy to the host a device."""
+def model_tensors(model: nn.Module, others: Iterable[Tensor] = ()) -> list[Tensor]:
+    """Parameters, buffers and ``others``: all that a model computes with."""
+    return [*model.parameters(), *model.buffers(), *others]
+
+
+def weight_state(tensors: list[Tensor]) -> WeightState:
+    """The state of the tensors of a model: one copy to the host a device."""
     steps = STEPS.count
-    tensors = list(_tensors(model))
-    pointers = tuple((_pointer(tensor), _version(tensor)) for tensor in tensors)
+    pointers = tuple((_pointer(tensor), version(tensor)) for tensor in tensors)
     return WeightState(pointers, _sampled_bytes(tensors), steps)
 
 
-def quick_state(model: nn.Module) -> tuple[object, ...]:
+def quick_state(tensors: list[Tensor]) -> tuple[object, ...]:
     """Pointers, versions and optimizer steps only: to see whether something moved meanwhile."""
-    pointers = tuple((_pointer(tensor), _version(tensor)) for tensor in _tensors(model))
+    pointers = tuple((_pointer(tensor), version(tensor)) for tensor in tensors)
     return (*pointers, STEPS.count)
 
 
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    yield from model.parameters()
-    yield from model.buffers()
+def version(tensor: Tensor) -> int:
+    """How often a tensor was written in place; -1 where torch does not count (inference mode)."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def _pointer(tensor: Tensor) -> int:
@@ -53,11 +59,6 @@ def _pointer(tensor: Tensor) -> int:
         return tensor.data_ptr()
     except (RuntimeError, NotImplementedError):  # meta, sparse, fake and wrapper tensors
         return id(tensor)
-
-
-def _version(tensor: Tensor) -> int:
-    # Tensors made in inference mode do not count their versions.
-    return -1 if tensor.is_inference() else tensor._version
 
 
 def _sampled_bytes(tensors: list[Tensor]) -> bytes:
@@ -85,7 +86,8 @@ class _StepWatch:
 
     def __init__(self) -> None:
         self.count = 0
-        self._last: tuple[int, float] | None = None  # thread, time of the latest step
+        # Thread, time and running cell of the latest step.
+        self._last: tuple[int, float, object] | None = None
         self._users = 0
         self._handle: Any = None
         self._lock = threading.Lock()
@@ -104,13 +106,17 @@ class _StepWatch:
                 self._handle = None
 
     def seen_elsewhere(self, since: float) -> bool:
-        """Whether another thread than the calling one has stepped since that time."""
-        last = self._last
-        return last is not None and last[0] != threading.get_ident() and last[1] >= since
+        """Whether another thread than this one has stepped since, in code that still runs."""
+        if self._last is None:
+            return False
+        ident, stepped, code = self._last
+        is_elsewhere = ident != threading.get_ident() and stepped >= since
+        return is_elsewhere and running_code(ident) is code
 
     def _seen(self, *_: object) -> None:
         self.count += 1
-        self._last = (threading.get_ident(), time.monotonic())
+        ident = threading.get_ident()
+        self._last = (ident, time.monotonic(), running_code(ident))
 
 
 STEPS = _StepWatch()

@@ -32,20 +32,9 @@ class Home:
     def is_busy(self) -> bool:
         """Whether the user's code is running in the home thread right now.
 
-        Read from the thread's stack, so that it needs no event, no state, and nothing registered:
-        in IPython a cell is running when a frame of ``run_code`` or ``run_cell`` is there; in a
-        plain program the thread always runs the user's code while it is alive.
+        In a plain program the thread always runs the user's code while it is alive.
         """
-        frame = sys._current_frames().get(self._ident)
-        if frame is None:
-            return False
-        if "IPython" not in sys.modules or not _has_kernel():
-            return True
-        while frame is not None:
-            if frame.f_code.co_name in _CELL_FUNCTIONS and "IPython" in frame.f_code.co_filename:
-                return True
-            frame = frame.f_back
-        return False
+        return running_code(self._ident) is not None
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the home thread as soon as no cell runs there.
@@ -57,6 +46,27 @@ class Home:
             return False
         loop.add_callback(function)
         return True
+
+
+def running_code(ident: int) -> object | None:
+    """What of the user's runs in a thread: the code of the cell, None between cells.
+
+    Read from the thread's stack, so that it needs no event, no state, and nothing registered: in
+    IPython a cell runs where a frame of ``run_code`` is; the frame above it is the cell's. In a
+    plain program and in other threads, the thread itself while it is alive.
+    """
+    frame = sys._current_frames().get(ident)
+    if frame is None:
+        return None
+    if not _has_kernel() or ident != threading.main_thread().ident:
+        return ident
+    cell: object = None
+    while frame is not None:
+        if frame.f_code.co_name in _CELL_FUNCTIONS and "IPython" in frame.f_code.co_filename:
+            return cell or frame.f_code
+        cell = frame.f_code
+        frame = frame.f_back
+    return None
 
 
 _CELL_FUNCTIONS = frozenset({"run_code", "run_cell", "run_cell_async", "_run_cell"})

@@ -22,7 +22,7 @@ from explain_widgets.live.errors import (
     NoAttentionError,
 )
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
-from explain_widgets.live.modules import ModuleRow, flat_tensors
+from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples
@@ -55,7 +55,8 @@ class LiveModel:
         How much may be kept of what was read, on the model's device: bytes or ``"2GB"`` (the
         default). Past it the least recently used is read again when asked for.
     train_mode
-        Run in training mode (dropout, batch statistics) instead of evaluation mode.
+        Run in training mode (dropout, batch statistics) instead of evaluation mode. Parts that are
+        in evaluation mode while the model is in training (frozen normalisation) stay so.
 
     Examples
     --------
@@ -107,8 +108,7 @@ class LiveModel:
     @property
     def device(self) -> torch.device:
         """Where samples are moved to: the device of the model's first parameter or buffer."""
-        tensor = next(iter((*self.model.parameters(), *self.model.buffers())), None)
-        return torch.device("cpu") if tensor is None else tensor.device
+        return model_device(self.model)
 
     @property
     def status(self) -> str:
@@ -247,9 +247,10 @@ class LiveModel:
             names = [found.name for found in self.attention_layers(sample)]
             name = _pick(layer, names, "attention layer")
             key = ("attention", sample, name)
-            if key not in self._store:
-                self._read_attention(sample, name)
             kept: Attention | None = self._store.get(key)
+            if kept is None:
+                self._read_attention(sample, name)
+                kept = self._store.get(key)
             if kept is None:
                 raise LayerError(f"The attention of {name!r} was not called in a second run.")
             return kept
@@ -285,7 +286,8 @@ class LiveModel:
 
         Asked once a question: a model that is being trained has changed again by its end.
         """
-        with self._lock:
+        # What is kept must not depend on the caller: inference tensors know no gradients.
+        with self._lock, torch.inference_mode(False):
             if self._questions == 0:
                 self._check_fresh()
             self._questions += 1
@@ -300,7 +302,7 @@ class LiveModel:
 
     def _check_fresh(self) -> None:
         rebuilt = self._runner.follow()
-        state = weight_state(self.model)
+        state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:
                 self._runner.weights_moved()
@@ -403,10 +405,7 @@ class LiveModel:
             )
         leaf = tensor.detach().clone().requires_grad_()
         swap = lambda value: leaf if value is tensor else value  # noqa: E731
-        inputs = (
-            tuple(swap(value) for value in args),
-            {name: swap(value) for name, value in kwargs.items()},
-        )
+        inputs = torch.utils._pytree.tree_map_only(Tensor, swap, (args, kwargs))
         found: list[Tensor | None] = []
 
         def differentiate(run: Run) -> None:
@@ -420,10 +419,10 @@ class LiveModel:
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
         loaded = self._sample(sample)
-        # Of an encoder-decoder model the output follows the decoder's tokens.
+        # The words that an encoder-decoder predicts follow those of its decoder.
         decoded = "decoder_input_ids" in loaded.kwargs
-        valid = loaded.valid_of("decoder_input_ids") if decoded else loaded.valid
-        return target_value(output, target, -1 if valid is None else valid[1] - 1)
+        _, stop = loaded.valid_of("decoder_input_ids") if decoded else loaded.valid
+        return target_value(output, target, stop - 1)
 
     def _layer_name(self, layer: int | str, sample: int) -> str:
         rows = self.modules(sample)
@@ -448,7 +447,10 @@ class LiveModel:
         if name in run.recorder.tensorless:
             raise LayerError(f"Layer {name!r} returns no tensor.")
         if name in run.recorder.activations or name in run.recorder.called:
-            raise GradientError(f"The output of layer {name!r} is not differentiable.")
+            raise GradientError(
+                f"The output of layer {name!r} is not differentiable: it is in integers, or made "
+                "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
+            )
         raise LayerError(f"Layer {name!r} was not called in this run.")
 
 
@@ -475,8 +477,10 @@ class _Room:
     def keeps(self, name: str, size: int) -> bool:
         if name == self._always:
             return True
+        if size > self._left:
+            return False
         self._left -= size
-        return self._left >= 0
+        return True
 
 
 def _as_samples(samples: Any, **options: Any) -> Samples:
@@ -511,7 +515,15 @@ def _gradients(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | N
             f"The target does not depend on {what} in a differentiable way (is part of the "
             "forward inside torch.no_grad, detached, or in integers?)."
         )
-    return torch.autograd.grad(scalar, inputs, allow_unused=True)
+    try:
+        return torch.autograd.grad(scalar, inputs, allow_unused=True)
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise GradientError(
+            "The forward is checkpointed in a way that allows no gradients of single layers: "
+            "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False) in the model."
+        ) from error
 
 
 def _nothing_found(table: _Table) -> str:

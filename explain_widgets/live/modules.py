@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
@@ -73,6 +74,21 @@ def count_parameters(module: nn.Module) -> int:
     )
 
 
+def model_device(model: nn.Module) -> torch.device:
+    """Where the inputs of a model belong: with its first parameter or buffer that has values.
+
+    Of a model that is offloaded as a whole: where accelerate runs it.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if not tensor.is_meta:
+            return tensor.device
+    for module in model.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return torch.device("cpu")
+
+
 def flat_tensors(value: object) -> Iterator[Tensor]:
     """The tensors in tuples, lists, mappings, dataclasses and model outputs, in order."""
     if isinstance(value, Tensor):
@@ -86,6 +102,13 @@ def flat_tensors(value: object) -> Iterator[Tensor]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for entry in dataclasses.fields(value):
             yield from flat_tensors(getattr(value, entry.name, None))
+
+
+def shape(tensor: Tensor) -> Shape:
+    """The shape; of a nested tensor, which has none, the number of tensors in it."""
+    if tensor.is_nested and tensor.layout == torch.strided:
+        return (tensor.size(0),)
+    return tuple(tensor.shape)
 
 
 def first_tensor(value: object) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,20 +16,29 @@ _SWITCHES = frozenset({"dropout_p", "dropout", "train", "training"})
 
 
 @contextmanager
-def kept_random_state(devices: Iterable[torch.device]) -> Iterator[None]:
+def kept_random_state(devices: Iterable[torch.device]) -> Iterator[Callable[[], bool]]:
     """Save the generators of torch (CPU and ``devices``), Python and NumPy; put them back after.
 
     Only for the home thread: the CPU generator is shared by all threads, and putting its state
-    back beside a running cell would rewind the draws of that cell.
+    back beside a running cell would rewind the draws of that cell. Yields a function that says
+    whether anything was drawn on the host since.
     """
     python_state = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
+    numpy: Any = sys.modules.get("numpy")
+    numpy_state = None if numpy is None else numpy.random.get_state()
     cpu_state = torch.get_rng_state()
+
+    def has_moved() -> bool:
+        if numpy_state is not None and _key(numpy.random.get_state()) != _key(numpy_state):
+            return True
+        return random.getstate() != python_state or not torch.equal(
+            torch.get_rng_state(), cpu_state
+        )
+
     accelerators = [(d, torch.get_device_module(d)) for d in devices if _has_generator(d)]
     device_states = [module.get_rng_state(device) for device, module in accelerators]
     try:
-        yield
+        yield has_moved
     finally:
         for (device, module), state in zip(accelerators, device_states, strict=True):
             module.set_rng_state(state, device)
@@ -37,6 +46,33 @@ def kept_random_state(devices: Iterable[torch.device]) -> Iterator[None]:
         if numpy is not None:
             numpy.random.set_state(numpy_state)
         random.setstate(python_state)
+
+
+def _key(numpy_state: Any) -> tuple[object, ...]:
+    return (numpy_state[1].tobytes(), *numpy_state[2:])
+
+
+def generator_state(generator: Any) -> Any:
+    """The state of a generator of torch, Python or NumPy; None: it is none of those."""
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if not type(generator).__module__.startswith("numpy.random"):
+        return None
+    if hasattr(generator, "bit_generator"):
+        return generator.bit_generator.state
+    return generator.get_state() if hasattr(generator, "get_state") else None
+
+
+def set_generator_state(generator: Any, state: Any) -> None:
+    """Put a generator into a state of `generator_state`."""
+    if isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = state
+    else:
+        generator.set_state(state)
 
 
 def _has_generator(device: torch.device) -> bool:
@@ -48,10 +84,11 @@ class DrawsRandomNumbersError(Exception):
 
 
 class NoRandomDraws(TorchDispatchMode):
-    """Stops a run of this thread before its first draw from a shared generator.
+    """Stops a run of this thread before it moves a shared generator for the first time.
 
     Used on threads beside a running cell. Operations that draw from a generator of their own
-    (``generator=…``) pass.
+    (``generator=…``) pass. Checkpointed parts of a differentiable run do not: they put the state
+    of the generators back while gradients are computed.
 
     Attributes
     ----------
@@ -74,7 +111,16 @@ class NoRandomDraws(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags and _draws(func, args, kwargs):
             self.refused = True
             raise DrawsRandomNumbersError(str(func))
+        if _in_checkpoint():
+            self.refused = True
+            raise DrawsRandomNumbersError("checkpoint")
         return func(*args, **kwargs)
+
+
+def _in_checkpoint() -> bool:
+    """Whether this runs inside ``torch.utils.checkpoint``, to be run again in the backward."""
+    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    return hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
 
 
 def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

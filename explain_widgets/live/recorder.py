@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from explain_widgets.live.freshness import version
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
@@ -24,6 +26,7 @@ from explain_widgets.live.modules import (
     flat_tensors,
     in_call_order,
     module_paths,
+    shape,
 )
 
 
@@ -69,7 +72,8 @@ class Recorder:
         self._thread = threading.get_ident()
         self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
         self._order = 0
-        self._copies: dict[tuple[object, ...], Tensor] = {}
+        self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
+        self._done = False
         self.activations: dict[str, Tensor] = {}
         self.called: set[str] = set()
         self.tensorless: set[str] = set()
@@ -87,16 +91,25 @@ class Recorder:
         """Hooks on every module, for the time of the run."""
         handles = []
         try:
+            # As functions of nn.Module: scripted modules take the same hooks, but not as methods.
             for module in self._module.modules():
                 handles.append(
-                    module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
+                    nn.Module.register_forward_pre_hook(
+                        module, self._enter, prepend=True, with_kwargs=True
+                    )
                 )
-                handles.append(module.register_forward_hook(self._leave, always_call=True))
+                handles.append(
+                    nn.Module.register_forward_hook(module, self._leave, always_call=True)
+                )
             yield self
         finally:
             for handle in handles:
                 handle.remove()
             self._copies.clear()
+
+    def forward_ended(self) -> None:
+        """Record no more: checkpointed modules are called again while gradients are computed."""
+        self._done = True
 
     def table(self) -> list[ModuleRow]:
         """The rows of this run in call order."""
@@ -104,19 +117,19 @@ class Recorder:
         return in_call_order(self._rows)
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if threading.get_ident() != self._thread:
+        if self._done or threading.get_ident() != self._thread:
             return
         row = self._rows[self._paths[id(module)]]
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
         if row.calls == 0:
             row.order = self._order
-            row.input_shapes = tuple(tuple(t.shape) for t in flat_tensors((args, kwargs)))
+            row.input_shapes = tuple(map(shape, flat_tensors((args, kwargs))))
         self._order += 1
         row.calls += 1
         self._stack.append(_Call(row, name, self._clock.now()))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if threading.get_ident() != self._thread or not self._stack:
+        if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
         call = self._stack.pop()
         self.called.add(call.name)
@@ -124,7 +137,7 @@ class Recorder:
         tensors = list(flat_tensors(output))
         call.row.bytes += sum(t.numel() * t.element_size() for t in tensors)
         if call.row.calls == 1:
-            call.row.output_shapes = tuple(tuple(t.shape) for t in tensors)
+            call.row.output_shapes = tuple(map(shape, tensors))
         tensor = first_tensor(output)
         if tensor is None:
             self.tensorless.add(call.name)
@@ -137,16 +150,26 @@ class Recorder:
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, _version(tensor))
-        if key not in self._copies:
-            self._copies[key] = tensor.detach().clone()
-        return self._copies[key]
+        if tensor.is_nested or tensor.layout != torch.strided:
+            return tensor.detach().clone()
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, version(tensor))
+        original, kept = self._copies.get(key, (None, None))
+        # Only while the tensor is alive: its memory may be another's by now.
+        if kept is None or original is None or original() is None:
+            kept = tensor.detach().clone()
+            self._copies[key] = (weakref.ref(tensor), kept)
+        return kept
 
     def _watch_gradient(self, name: str, output: Any, tensor: Tensor) -> Any:
         """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        if tensor.requires_grad:
+        if tensor.requires_grad and not tensor._is_view():
             self.edges[name] = get_gradient_edge(tensor)
             return None
+        if tensor.requires_grad:
+            # An in-place operation on a view takes this place out of the graph: go on with a copy.
+            begun = tensor.clone()
+            self.edges[name] = get_gradient_edge(begun)
+            return _with_tensor(output, tensor, begun)
         if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
             return None
         # Nothing before this layer needs a gradient (frozen weights, token ids): begin here. The
@@ -154,10 +177,6 @@ class Recorder:
         begun = tensor.detach().requires_grad_().clone()
         self.edges[name] = get_gradient_edge(begun)
         return _with_tensor(output, tensor, begun)
-
-
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
 
 
 def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:

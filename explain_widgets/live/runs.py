@@ -6,20 +6,22 @@ the thread's modes are meanwhile, and what happens when a cell trains the model 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import BaseTorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionCapture, AttentionLayer
-from explain_widgets.live.errors import NeedsHomeThreadError, RunError
-from explain_widgets.live.freshness import STEPS, quick_state
+from explain_widgets.live.errors import GradientError, NeedsHomeThreadError, RunError
+from explain_widgets.live.freshness import STEPS, model_tensors, quick_state
 from explain_widgets.live.home import Home
 from explain_widgets.live.randomness import NoRandomDraws, kept_random_state
 from explain_widgets.live.recorder import Recorder, Wanted
@@ -80,10 +82,15 @@ class Runner:
         """The user's model, without wrappers that only change how it runs."""
         return self._model
 
+    def tensors(self) -> list[Tensor]:
+        """All that the model computes with, also what is neither a parameter nor a buffer."""
+        return model_tensors(self._model, () if self._runs is None else self._runs.hidden)
+
     def training_nearby(self) -> bool:
         """Whether another thread has changed the weights within the last second."""
         since = time.monotonic() - 1.0
-        return self._steps_seen >= since or STEPS.seen_elsewhere(since)
+        moved = self._steps_seen >= since and self.home.is_busy()
+        return moved or STEPS.seen_elsewhere(since)
 
     def weights_moved(self) -> None:
         """Told when the weights were found changed: beside a running cell that is training."""
@@ -93,15 +100,25 @@ class Runner:
     def follow(self) -> bool:
         """Make the twin anew if the model's structure has changed; returns whether it had."""
         with self._lock:
-            if self._runs is not None and self._runs.follows(self._model):
-                return False
-            _check_runnable(self._model)
-            try:
-                self._runs = Twin(self._model)
-            except CannotCopyError as reason:
-                self._runs = Borrowed(self._model, str(reason))
-            self._draws = False
-            return True
+            for attempt in itertools.count():
+                try:
+                    return self._followed()
+                except RuntimeError as error:
+                    # A cell that runs meanwhile has put something on a module, or a hook.
+                    if "during iteration" not in str(error) or attempt == 20:
+                        raise
+        raise AssertionError  # never reached
+
+    def _followed(self) -> bool:
+        if self._runs is not None and self._runs.follows(self._model):
+            return False
+        _check_runnable(self._model)
+        try:
+            self._runs = Twin(self._model)
+        except CannotCopyError as reason:
+            self._runs = Borrowed(self._model, str(reason))
+        self._draws = False
+        return True
 
     def run(
         self,
@@ -148,8 +165,10 @@ class Runner:
         """In the home thread with all generators kept; elsewhere without a single draw."""
         assert self._runs is not None
         if self.home.is_current():
-            with kept_random_state(_devices(self._model)):
-                return action()
+            with kept_random_state(_devices(self._model)) as has_moved:
+                run = action()
+                self._draws = self._draws or has_moved()
+                return run
         if isinstance(self._runs, Borrowed):
             raise NeedsHomeThreadError(
                 f"The model cannot be copied ({self._runs.reason}), so it runs itself: waiting "
@@ -180,7 +199,7 @@ class Runner:
     ) -> Run:
         assert self._runs is not None
         run = Run()
-        before = quick_state(self._model)
+        before = quick_state(self.tensors())
         with ExitStack() as stack:
             stack.enter_context(_plain_thread(gradients != "none"))
             module = stack.enter_context(self._runs.ready(self._train_mode))
@@ -189,20 +208,22 @@ class Runner:
                 run.recorder = stack.enter_context(Recorder(module, wanted).attached())
             capture = self._capture(run, wanted)
             try:
-                with capture or nullcontext():
+                with capture or self._plain_paths(wanted):
                     run.output = self._call(module, args, kwargs)
             except Exception as error:
                 raise RunError(f"The model raised {type(error).__name__}: {error}") from error
+            if run.recorder is not None:
+                run.recorder.forward_ended()
             try:
                 then(run)
             except RuntimeError as error:
-                moved = quick_state(self._model) != before
+                moved = quick_state(self.tensors()) != before
                 if moved and not snapshot and "inplace operation" in str(error):
                     raise _MovedError from error
                 raise
         if capture is not None:
             run.attention, run.problems = capture.calls(), capture.problems
-        run.mixed = quick_state(self._model) != before
+        run.mixed = quick_state(self.tensors()) != before
         return run
 
     def _call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -217,23 +238,38 @@ class Runner:
         assert recorder is not None
         return AttentionCapture(lambda: recorder.current, wanted.attention)
 
+    def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
+        """Under hooks the layers of a fused encoder take plain tensors: so must the encoder."""
+        if wanted is None or not any(
+            isinstance(m, nn.TransformerEncoder) for m in self._model.modules()
+        ):
+            return nullcontext()
+        return BaseTorchFunctionMode()
+
     @contextmanager
     def _parameters(
         self, module: nn.Module, gradients: Gradients, snapshot: bool
     ) -> Iterator[dict[str, Tensor]]:
-        """The parameters of the run: the shared ones, or stand-ins on the twin.
+        """The parameters of the run: the shared ones, or stand-ins for the run.
 
         Stand-ins share memory with the parameters (copies for a snapshot); for gradients by
         parameters all of them ask for one, also those that the user has frozen.
         """
-        if isinstance(self._runs, Borrowed) or (gradients != "parameters" and not snapshot):
+        if gradients != "parameters" and not snapshot:
             yield dict(module.named_parameters())
             return
+        if any(parameter.is_meta for parameter in module.parameters()):
+            raise GradientError(
+                "The weights are offloaded by accelerate and cannot be differentiated by: ask for "
+                "the gradients of layers instead."
+            )
 
         def stand_in(parameter: nn.Parameter) -> Tensor:
             tensor = parameter.detach().clone() if snapshot else parameter.detach()
             wants = parameter.requires_grad or gradients == "parameters"
-            return tensor.requires_grad_(wants and tensor.is_floating_point())
+            return tensor.requires_grad_(
+                wants and (tensor.is_floating_point() or tensor.is_complex())
+            )
 
         with replaced_parameters(module, stand_in) as parameters:
             yield parameters
@@ -246,6 +282,9 @@ class _MovedError(Exception):
 @contextmanager
 def _plain_thread(differentiable: bool) -> Iterator[None]:
     """Grad mode, inference mode and autocast are per thread: set, whatever the caller has."""
+    # Asking sets it up: a new thread would else multiply matrices with another number of threads
+    # than `torch.set_num_threads` says, and round differently.
+    torch.get_num_threads()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(differentiable))

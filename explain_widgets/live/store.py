@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
+
+from explain_widgets.live.freshness import version
+from explain_widgets.live.modules import flat_tensors
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = 2 * 10**9
@@ -21,43 +27,47 @@ def parse_memory(memory: int | str | None) -> int:
     """
     if memory is None:
         return DEFAULT_LIMIT
-    if isinstance(memory, int):
-        return memory
-    match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?B?)\s*", memory.upper())
+    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMGT]?B?)\s*", str(memory).upper())
     if match is None or match[2] not in _UNITS:
         raise ValueError(f'memory={memory!r} is no amount of memory: write "2GB" or a number.')
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+@dataclass(frozen=True)
+class _Entry:
+    value: Any
+    size: int
+    tensors: list[tuple[Tensor, int]]  # each with its version when it was put here
+
+
 class Store:
     """A dictionary of tensors, or of things that hold tensors, of at most ``limit`` bytes.
 
-    The newest entry always stays, even where it is larger than the limit alone.
+    What was written into since, by whom it was handed to, is forgotten. The newest entry always
+    stays, even where it is larger than the limit alone.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._entries
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     def get(self, key: Hashable) -> Any:
         """The value, or None; it becomes the most recently used."""
-        if key not in self._entries:
+        entry = self._entries.get(key)
+        if entry is None or any(version(tensor) != before for tensor, before in entry.tensors):
             return None
         self._entries.move_to_end(key)
-        return self._entries[key][0]
+        return entry.value
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Keep ``value``, which holds ``size`` bytes; older entries make room."""
         if key in self._entries:
-            self.used -= self._entries.pop(key)[1]
-        self._entries[key] = (value, size)
+            self.used -= self._entries.pop(key).size
+        self._entries[key] = _Entry(value, size, [(t, version(t)) for t in flat_tensors(value)])
         self.used += size
         while self.used > self.limit and len(self._entries) > 1:
-            self.used -= self._entries.popitem(last=False)[1][1]
+            self.used -= self._entries.popitem(last=False)[1].size
 
     def clear(self) -> None:
         """Forget everything."""

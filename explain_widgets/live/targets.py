@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -36,18 +37,25 @@ def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
         When the output has no logits that can be told, or the index is out of range.
     """
     if callable(target):
-        value = target(output)
+        value: Any = target(output)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise TargetError("The target callable must return a tensor with a single element.")
         return value.reshape(())
     row = logits(output, last)
     if target is None:
         return row[row.argmax()]
-    if not -row.numel() <= target < row.numel():
+    try:
+        index = operator.index(target)
+    except TypeError as error:
+        raise TargetError(
+            f"target={target!r} is neither a class index nor a callable from the output to a "
+            "scalar, nor None (the predicted class)."
+        ) from error
+    if not -row.numel() <= index < row.numel():
         raise TargetError(
             f"target={target} is out of range: the output has classes 0 to {row.numel() - 1}."
         )
-    return row[target]
+    return row[index]
 
 
 def logits(output: Any, last: int = -1) -> Tensor:
@@ -62,7 +70,8 @@ def logits(output: Any, last: int = -1) -> Tensor:
         if scores.ndim == 2 and len(scores) == 1:
             return scores[0]
         if scores.ndim == 3 and len(scores) == 1:
-            return scores[0, last]
+            # Outputs of another length than the input have their own last position.
+            return scores[0, last if last < scores.shape[1] else -1]
         found = f"a tensor of shape {tuple(scores.shape)}"
     else:
         found = type(output).__name__

@@ -8,22 +8,37 @@ puts everything back.
 from __future__ import annotations
 
 import copy
+import functools
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
+from explain_widgets.live.fields import (
+    HOOKS,
+    Copies,
+    all_fields,
+    give_own_tensors,
+    hidden_tensors,
+    own_generators,
+    restored,
+    set_buffer,
+    structure,
 )
-_MODULE_FIELDS = frozenset(nn.Module().__dict__) | {"_modules", "_parameters", "_buffers"}
-_PLAIN = (int, float, str, bool, bytes, type(None))
+from explain_widgets.live.freshness import version
+from explain_widgets.live.randomness import generator_state, set_generator_state
+
+_STATE_HOOKS = (
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
 
 
 class CannotCopyError(Exception):
@@ -44,13 +59,18 @@ def plain_module(model: nn.Module) -> nn.Module:
 class Twin:
     """A copy of ``model`` for running: parameters shared, everything else its own.
 
-    Tensors in plain attributes are shared where the model only reads them; which ones it writes
-    is seen in the first run, for which all of them are private copies.
+    Tensors in plain attributes are private copies. Large ones are shared where the model only
+    reads them, which is seen in the first run.
 
     Parameters
     ----------
     model
         Any module, as returned by `plain_module`.
+
+    Attributes
+    ----------
+    hidden
+        The user's tensors that are neither parameters nor buffers.
 
     Raises
     ------
@@ -64,17 +84,23 @@ class Twin:
         _refuse_special(model)
         self._original = model
         self._structure = structure(model)
-        hidden = _hidden_tensors(model)
-        self._settled = not hidden
-        self._build([(tensor, tensor.detach().clone()) for tensor in hidden])
+        self._alive = all_fields(model)  # whose addresses stand in the structure
+        self.hidden = hidden_tensors(model)
+        self._settled = not any(map(_is_large, self.hidden))
+        self._build([(tensor, tensor.detach().clone()) for tensor in self.hidden])
 
     def _build(self, private: list[tuple[Tensor, Tensor]]) -> None:
         self._private = private
         try:
             self.module = _copy(self._original, {id(tensor): own for tensor, own in private})
         except Exception as error:
+            if "during iteration" in str(error):  # the model was being changed: worth another try
+                raise
             raise CannotCopyError(f"{type(error).__name__}: {error}") from error
-        self._buffers = _buffer_places(self._original, self.module)
+        self._generators = [
+            *zip(own_generators(self._original), own_generators(self.module), strict=True)
+        ]
+        self._pairs = list(zip(_tree(self._original), _tree(self.module), strict=True))
 
     def follows(self, model: nn.Module) -> bool:
         """Whether this is still a copy of ``model``: same modules, parameters, plain attributes."""
@@ -82,22 +108,31 @@ class Twin:
 
     @contextmanager
     def ready(self, train_mode: bool) -> Iterator[nn.Module]:
-        """The module to run once: fresh copies of what it may write, the mode set everywhere."""
-        copies: dict[int, Tensor] = {}
-        for source, target, name in self._buffers:
-            buffer = getattr(source, name)
-            if buffer is not None:
-                _set_buffer(target, name, copies.setdefault(id(buffer), buffer.detach().clone()))
-        with torch.no_grad():
-            for tensor, own in self._private:
-                own.copy_(tensor)
-        versions = [own._version for _, own in self._private]
-        self.module.train(train_mode)
-        yield self.module
+        """The module to run once, as the model is now, in the mode asked for."""
+        versions = []
+        with restored(self.module):
+            copies = Copies()
+            for source, target in self._pairs:
+                target.training = train_mode and (source.training or not self._original.training)
+                for name, buffer in list(source._buffers.items()):
+                    own = None if buffer is None else copies.of(buffer)
+                    set_buffer(target, name, own)
+            for source, own in self._generators:
+                set_generator_state(own, generator_state(source))
+            with torch.no_grad():
+                for tensor, own in self._private:
+                    own.copy_(tensor)
+                    versions.append(own._version)
+            yield self.module
         if not self._settled:
             self._settled = True
-            pairs = zip(self._private, versions, strict=True)
-            self._build([pair for pair, version in pairs if pair[1]._version != version])
+            self._build(
+                [
+                    (tensor, own)
+                    for (tensor, own), before in zip(self._private, versions, strict=True)
+                    if not _is_large(tensor) or own._version != before
+                ]
+            )
 
 
 class Borrowed:
@@ -109,36 +144,58 @@ class Borrowed:
         Any module, as returned by `plain_module`.
     reason
         Why it cannot be copied, in words.
+
+    Attributes
+    ----------
+    hidden
+        As in `Twin`.
     """
 
     def __init__(self, model: nn.Module, reason: str) -> None:
         self.module = model
         self.reason = reason
+        self.hidden = hidden_tensors(model)
+        self._generators = own_generators(model)
+        self._structure = structure(model)
+        self._alive = all_fields(model)
 
     def follows(self, model: nn.Module) -> bool:
-        """Whether this still stands for ``model``."""
-        return self.module is model
+        """Whether this still stands for ``model`` as it is; if not, it may have become copyable."""
+        return self.module is model and self._structure == structure(model)
 
     @contextmanager
     def ready(self, train_mode: bool) -> Iterator[nn.Module]:
-        """The module to run once: modes and buffers are put back whatever happens."""
-        modules = list(self.module.modules())
-        modes = [module.training for module in modules]
-        buffers = [dict(module._buffers) for module in modules]
-        copies: dict[int, Tensor] = {}
-        try:
-            for module in modules:
-                for name, buffer in module._buffers.items():
+        """The module to run once: everything on it is put back whatever happens."""
+        values = [(tensor, version(tensor), tensor.detach().clone()) for tensor in self.hidden]
+        states = [(generator, generator_state(generator)) for generator in self._generators]
+        with restored(self.module):
+            copies = Copies()
+            was_training = self.module.training
+            for module in self.module.modules():
+                module.training = train_mode and (module.training or not was_training)
+                for name, buffer in list(module._buffers.items()):
                     if buffer is not None:
-                        copied = copies.setdefault(id(buffer), buffer.detach().clone())
-                        module._buffers[name] = copied
-            self.module.train(train_mode)
-            yield self.module
-        finally:
-            for module, mode, own in zip(modules, modes, buffers, strict=True):
-                module.training = mode
-                module._buffers.clear()
-                module._buffers.update(own)
+                        set_buffer(module, name, copies.of(buffer))
+                if not isinstance(module, torch.jit.ScriptModule):
+                    give_own_tensors(module, copies)
+            try:
+                yield self.module
+            finally:
+                for generator, state in states:
+                    set_generator_state(generator, state)
+                with torch.no_grad():
+                    for tensor, before, value in values:
+                        if version(tensor) != before:
+                            tensor.copy_(value)
+        # Objects on it may have changed in running (accelerate's hooks note devices).
+        self._structure = structure(self.module)
+
+
+_LARGE = 2**24
+
+
+def _is_large(tensor: Tensor) -> bool:
+    return tensor.nbytes > _LARGE
 
 
 @contextmanager
@@ -170,48 +227,6 @@ def replaced_parameters(
             setattr(owner, name, parameter)
 
 
-def structure(model: nn.Module) -> tuple[object, ...]:
-    """What must stay equal for a twin to stay a copy: a cheap fingerprint of the module tree.
-
-    Modules and classes, parameter and buffer objects by name, hooks, and plain attributes by
-    value (``dropout.p``), others by identity, plain fields of configuration objects by value.
-    """
-    seen: set[int] = set()
-    parts: list[object] = []
-    for module in model.modules():
-        parts.append((id(module), type(module)))
-        if isinstance(module, torch.jit.ScriptModule):  # wraps its tensors anew at each access
-            parts.extend(p.data_ptr() for _, p in module.named_parameters(recurse=False))
-            continue
-        parts.extend((name, id(child)) for name, child in module._modules.items())
-        parts.extend((name, id(tensor)) for name, tensor in module._parameters.items())
-        parts.extend(module._buffers)
-        for field in _HOOKS:
-            parts.extend((key, id(hook)) for key, hook in module.__dict__.get(field, {}).items())
-        for name, value in list(module.__dict__.items()):
-            if name not in _MODULE_FIELDS and name != "training":
-                parts.append((name, _plain_or_id(value)))
-                parts.extend(_plain_fields(value, seen))
-    return tuple(parts)
-
-
-def _plain_or_id(value: object) -> object:
-    if isinstance(value, (list, tuple)) and len(value) <= 64:
-        return tuple(_plain_or_id(item) for item in value)
-    return (type(value), value) if isinstance(value, _PLAIN) else id(value)
-
-
-def _plain_fields(value: object, seen: set[int]) -> Iterator[object]:
-    fields = value if isinstance(value, dict) else getattr(value, "__dict__", None)
-    if not isinstance(fields, dict) or isinstance(value, (nn.Module, Tensor, type)):
-        return
-    if id(value) not in seen:
-        seen.add(id(value))
-        for name, field in list(fields.items()):
-            if isinstance(field, (*_PLAIN, Tensor)):
-                yield (name, _plain_or_id(field))
-
-
 def _refuse_special(model: nn.Module) -> None:
     inside = {id(module) for module in model.modules()}
     for module in model.modules():
@@ -220,28 +235,41 @@ def _refuse_special(model: nn.Module) -> None:
         hook = getattr(module, "_hf_hook", None)
         if any(getattr(h, "offload", False) for h in (hook, *getattr(hook, "hooks", ()))):
             raise CannotCopyError("its weights are offloaded by accelerate")
-        for name, value in module.__dict__.items():
-            if isinstance(value, types.FunctionType) and _closes_over(value, inside):
+        if hasattr(module, "_orig_mod"):  # a compiled part, of which the twin has the inside
+            continue
+        for name, value in list(module.__dict__.items()):
+            # Set by `module.compile()`; not copied, so that the twin runs eagerly.
+            if name != "_compiled_call_impl" and _holds(value, inside, 4):
                 raise CannotCopyError(f"{name} was replaced by a function that holds the module")
 
 
 _SHARDED = frozenset({"FullyShardedDataParallel", "FSDPModule"})
 
 
-def _closes_over(function: types.FunctionType, inside: set[int]) -> bool:
-    """Whether a function put on a module would still call into the original when copied."""
-    for cell in function.__closure__ or ():
-        try:
-            held = cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-        if id(held) in inside or id(getattr(held, "__self__", None)) in inside:
-            return True
+def _holds(value: object, inside: set[int], depth: int) -> bool:
+    """Whether a function put on a module would still call into the original when copied.
+
+    Bound methods and partial functions are copied with what they hold; functions are not.
+    """
+    if depth == 0:
+        return False
+    if isinstance(value, types.FunctionType):
+        held = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        for cell in value.__closure__ or ():
+            try:
+                held.append(cell.cell_contents)
+            except ValueError:  # not filled yet
+                continue
+        return any(
+            id(item) in inside or id(getattr(item, "__self__", None)) in inside for item in held
+        ) or any(_holds(item, inside, depth - 1) for item in held)
+    if isinstance(value, functools.partial):
+        return any(_holds(v, inside, depth - 1) for v in (value.func, *value.args))
     return False
 
 
 def _copy(model: nn.Module, private: dict[int, Tensor]) -> nn.Module:
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in _hidden_tensors(model)}
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in hidden_tensors(model)}
     memo.update(private)
     inside = {id(module) for module in model.modules()}
     for module in model.modules():
@@ -251,42 +279,46 @@ def _copy(model: nn.Module, private: dict[int, Tensor]) -> nn.Module:
         _share_hook_owners(module, memo, inside)
     for module in reversed(list(model.modules())):  # inner ones first
         if hasattr(module, "_orig_mod"):  # a compiled part runs eagerly in the twin
-            memo[id(module)] = copy.deepcopy(module._orig_mod, memo)
-    twin = copy.deepcopy(model, memo)
+            with _SharedTensors():
+                memo[id(module)] = copy.deepcopy(module._orig_mod, memo)
+    with _SharedTensors():
+        twin = copy.deepcopy(model, memo)
     _share_scripted_parameters(model, twin)
     return twin
 
 
+class _SharedTensors(TorchFunctionMode):
+    """Lets a deep copy share each tensor it meets, where copying would refuse (a graph behind it).
+
+    All known ones are in the memo; others were put there by a cell that runs meanwhile.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
+
+
 def _share_hook_owners(module: nn.Module, memo: dict[int, Any], inside: set[int]) -> None:
-    """Objects that the user's hooks are bound to are shared: their records stay the user's."""
-    for field in _HOOKS:
+    """Objects that the user's hooks are bound to are shared: their records stay the user's.
+
+    Hooks on state dictionaries have no part in running and are left out.
+    """
+    for field in _STATE_HOOKS:
+        hooks = module.__dict__.get(field)
+        if hooks is not None:
+            memo[id(hooks)] = OrderedDict()
+    for field in HOOKS:
         for hook in module.__dict__.get(field, {}).values():
             owner = hook.__self__ if isinstance(hook, types.MethodType) else hook
             if id(owner) not in inside and not isinstance(owner, types.FunctionType):
                 memo[id(owner)] = owner
-
-
-def _hidden_tensors(model: nn.Module) -> list[Tensor]:
-    """Tensors in plain attributes, however deep in containers and objects."""
-    stack: list[object] = []
-    known = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    for module in model.modules():
-        stack.extend(v for name, v in module.__dict__.items() if name not in _MODULE_FIELDS)
-    found = []
-    while stack and len(known) < 100_000:
-        item = stack.pop()
-        if isinstance(item, (*_PLAIN, nn.Module, type, types.FunctionType)) or id(item) in known:
-            continue
-        known.add(id(item))
-        if isinstance(item, Tensor):
-            found.append(item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif isinstance(item, (list, tuple, set, frozenset)):
-            stack.extend(item)
-        elif isinstance(getattr(item, "__dict__", None), dict):
-            stack.extend(item.__dict__.values())
-    return found
 
 
 def _share_scripted_parameters(model: nn.Module, twin: nn.Module) -> None:
@@ -306,22 +338,6 @@ def _tree(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if not hasattr(module, "_orig_mod")]
 
 
-def _buffer_places(model: nn.Module, twin: nn.Module) -> list[tuple[nn.Module, nn.Module, str]]:
-    """For each buffer: the module of the original that owns it, the twin's, and its name."""
-    return [
-        (source, target, name)
-        for source, target in zip(_tree(model), _tree(twin), strict=True)
-        for name, _ in source.named_buffers(recurse=False)
-    ]
-
-
 def _scripted(module: nn.Module) -> Any:
     """The module below Python of a scripted one, which holds its tensors."""
     return cast("Any", module)._c
-
-
-def _set_buffer(module: nn.Module, name: str, tensor: Tensor) -> None:
-    if isinstance(module, torch.jit.ScriptModule):
-        _scripted(module).setattr(name, tensor)
-    else:
-        module._buffers[name] = tensor

@@ -43,8 +43,11 @@ def _explicit(mask: Tensor) -> list[ScoreStep]:
         return _boolean(mask, float("-inf"))
     for fill in (float("-inf"), torch.finfo(mask.dtype).min):
         hidden = mask == fill
-        # Only where the other entries are 0 is it a mask; anything else is a bias.
-        if bool((hidden | (mask == 0)).all()):
+        # Only where the other entries are 0 is it a mask; anything else is a bias. So is the lowest
+        # number of float16 in a row of nothing else: scores added to it still tell keys apart.
+        if bool((hidden | (mask == 0)).all()) and not (
+            mask.dtype == torch.float16 and fill > float("-inf") and bool(hidden.all(-1).any())
+        ):
             return _boolean(~hidden, fill)
     return [Bias(mask.clone())]
 
