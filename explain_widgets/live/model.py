@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
-from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
+from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.errors import (
     GradientError,
     LayerError,
@@ -22,11 +20,13 @@ from explain_widgets.live.errors import (
     NoAttentionError,
 )
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
+from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.lookup import Table, layer_name, nothing_found, pick, raise_missing
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples
-from explain_widgets.live.store import Store, parse_memory
+from explain_widgets.live.store import Room, Store, parse_memory
 from explain_widgets.live.targets import Target, target_value
 
 READ_DURING_TRAINING = "read during training"
@@ -92,7 +92,7 @@ class LiveModel:
         )
         self._runner = Runner(model, forward, train_mode)
         self._store = Store(parse_memory(memory))
-        self._tables: dict[int, _Table] = {}
+        self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
         self._lock = threading.RLock()
@@ -155,7 +155,7 @@ class LiveModel:
             When there is no such layer, it was never called, or it returns no tensor.
         """
         with self._reading():
-            name = self._layer_name(layer, sample)
+            name = layer_name(layer, self.modules(sample))
             key = ("activation", sample, name)
             return self._kept(key, lambda: self._read_activation(name, sample))
 
@@ -185,7 +185,7 @@ class LiveModel:
         with self._reading():
             if layer == "input":
                 return self._input_gradient(sample, target)
-            return self._layer_gradient(self._layer_name(layer, sample), sample, target)
+            return self._layer_gradient(layer_name(layer, self.modules(sample)), sample, target)
 
     def parameter_gradients(
         self, sample: int = 0, target: Target = None
@@ -204,7 +204,9 @@ class LiveModel:
             scalar = self._target(run.output, target, sample)
             names = [name for name, tensor in run.parameters.items() if tensor.requires_grad]
             tensors = [run.parameters[name] for name in names]
-            values = dict(zip(names, _gradients(scalar, tensors, "the parameters"), strict=True))
+            values = dict(
+                zip(names, differentiated(scalar, tensors, "the parameters"), strict=True)
+            )
             found.update((name, values.get(name)) for name in run.parameters)
 
         with self._reading():
@@ -225,7 +227,7 @@ class LiveModel:
                 self._read_attention(sample, None)
                 table = self._tables[sample]
             if not table.attention:
-                raise NoAttentionError(_nothing_found(table))
+                raise NoAttentionError(nothing_found(table))
             return table.attention
 
     def attention(self, layer: int | str = 0, sample: int = 0) -> Attention:
@@ -245,7 +247,7 @@ class LiveModel:
         """
         with self._reading():
             names = [found.name for found in self.attention_layers(sample)]
-            name = _pick(layer, names, "attention layer")
+            name = pick(layer, names, "attention layer")
             key = ("attention", sample, name)
             kept: Attention | None = self._store.get(key)
             if kept is None:
@@ -310,7 +312,7 @@ class LiveModel:
             self._mixed = False
             self._state = state
 
-    def _table(self, sample: int) -> _Table:
+    def _table(self, sample: int) -> Table:
         if sample not in self._tables:
             self._run(sample, Wanted())
         return self._tables[sample]
@@ -330,7 +332,7 @@ class LiveModel:
             known = self._tables.get(sample)
             attention = None if known is None else known.attention
             problems = () if known is None else known.problems
-            self._tables[sample] = _Table(
+            self._tables[sample] = Table(
                 run.recorder.table(), frozenset(run.recorder.tensorless), attention, problems
             )
         return run
@@ -354,12 +356,12 @@ class LiveModel:
         return output
 
     def _read_activation(self, name: str, sample: int) -> Tensor:
-        room = _Room(self._store.limit // 2, name)
+        room = Room(self._store.limit // 2, name)
         run = self._run(sample, Wanted(activations=room.keeps))
         assert run.recorder is not None
         kept = run.recorder.activations
         if name not in kept:
-            self._raise_missing(name, run)
+            raise_missing(name, run)
         for call, tensor in kept.items():
             if call != name:
                 self._store.put(("activation", sample, call), tensor, tensor.nbytes)
@@ -368,7 +370,7 @@ class LiveModel:
 
     def _read_attention(self, sample: int, name: str | None) -> None:
         """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
-        room = _Room(self._store.limit // 2, name)
+        room = Room(self._store.limit // 2, name)
         run = self._run(sample, Wanted(attention=room.keeps))
         layers = [layer for layer, _ in run.attention]
         self._tables[sample] = replace(
@@ -386,9 +388,9 @@ class LiveModel:
             scalar = self._target(run.output, target, sample)
             edge = run.recorder.edges.get(name)
             if edge is None:
-                self._raise_missing(name, run)
+                raise_missing(name, run)
             else:
-                found.extend(_gradients(scalar, [edge], f"layer {name!r}"))
+                found.extend(differentiated(scalar, [edge], f"layer {name!r}"))
 
         self._run(sample, Wanted(edges=frozenset({name})), "activations", differentiate)
         if found[0] is None:
@@ -410,7 +412,7 @@ class LiveModel:
 
         def differentiate(run: Run) -> None:
             scalar = self._target(run.output, target, sample)
-            found.extend(_gradients(scalar, [leaf], "the input"))
+            found.extend(differentiated(scalar, [leaf], "the input"))
 
         self._run(sample, None, "activations", differentiate, inputs)
         if found[0] is None:
@@ -424,63 +426,8 @@ class LiveModel:
         _, stop = loaded.valid_of("decoder_input_ids") if decoded else loaded.valid
         return target_value(output, target, stop - 1)
 
-    def _layer_name(self, layer: int | str, sample: int) -> str:
-        rows = self.modules(sample)
-        if isinstance(layer, str):
-            name, _, call = layer.rpartition(":")
-            row = next((row for row in rows if row.name == layer), None)
-            if row is None and call.isdigit():
-                row = next((row for row in rows if row.name == name), None)
-                if row is not None and not 0 < int(call) < row.calls:
-                    raise LayerError(f"{name!r} was called {row.calls} times, not {int(call) + 1}.")
-            if row is None:
-                return _pick(layer, [row.name for row in rows], "layer")  # raises
-            if row.calls == 0:
-                raise LayerError(
-                    f"Layer {layer!r} is in the model but was never called by this forward."
-                )
-            return layer
-        return _pick(layer, [row.name for row in rows if row.calls], "layer")
-
-    def _raise_missing(self, name: str, run: Run) -> None:
-        assert run.recorder is not None
-        if name in run.recorder.tensorless:
-            raise LayerError(f"Layer {name!r} returns no tensor.")
-        if name in run.recorder.activations or name in run.recorder.called:
-            raise GradientError(
-                f"The output of layer {name!r} is not differentiable: it is in integers, or made "
-                "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
-            )
-        raise LayerError(f"Layer {name!r} was not called in this run.")
-
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class _Table:
-    """What is known of a sample's forward; ``attention`` is None until it was looked for."""
-
-    rows: list[ModuleRow]
-    tensorless: frozenset[str]
-    attention: list[AttentionLayer] | None
-    problems: tuple[str, ...]
-
-
-class _Room:
-    """Which of many tensors are kept: in call order while there is room, ``always`` in any case."""
-
-    def __init__(self, limit: int, always: str | None) -> None:
-        self._left = limit
-        self._always = always
-
-    def keeps(self, name: str, size: int) -> bool:
-        if name == self._always:
-            return True
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
 
 
 def _as_samples(samples: Any, **options: Any) -> Samples:
@@ -490,51 +437,6 @@ def _as_samples(samples: Any, **options: Any) -> Samples:
     if given:
         raise TypeError(f"Samples are made already: pass {', '.join(given)} to Samples(...).")
     return samples
-
-
-def _pick(layer: int | str, names: list[str], what: str) -> str:
-    if isinstance(layer, str):
-        if layer in names:
-            return layer
-        close = difflib.get_close_matches(layer, names, n=3, cutoff=0.4) or names[:3]
-        raise LayerError(f"There is no {what} {layer!r}; did you mean {_listed(close)}?")
-    if not 0 <= layer < len(names):
-        raise LayerError(
-            f"{what} {layer} is out of range: there are {len(names)} (0 to {len(names) - 1})."
-        )
-    return names[layer]
-
-
-def _listed(names: list[str]) -> str:
-    return " or ".join(repr(name) for name in names)
-
-
-def _gradients(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | None, ...]:
-    if not scalar.requires_grad:
-        raise GradientError(
-            f"The target does not depend on {what} in a differentiable way (is part of the "
-            "forward inside torch.no_grad, detached, or in integers?)."
-        )
-    try:
-        return torch.autograd.grad(scalar, inputs, allow_unused=True)
-    except RuntimeError as error:
-        if "use_reentrant" not in str(error):
-            raise
-        raise GradientError(
-            "The forward is checkpointed in a way that allows no gradients of single layers: "
-            "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False) in the model."
-        ) from error
-
-
-def _nothing_found(table: _Table) -> str:
-    if table.problems:
-        return "No attention could be read: " + "; ".join(table.problems) + "."
-    types = Counter(row.type for row in table.rows if row.calls)
-    seen = ", ".join(f"{count} × {kind}" for kind, count in types.most_common(6))
-    return (
-        f"No attention was found in this forward. Looked for calls of {LOOKED_FOR}; what ran: "
-        f"{seen}."
-    )
 
 
 def _detached(value: Any) -> Any:

@@ -73,3 +73,20 @@ class Store:
         """Forget everything."""
         self._entries.clear()
         self.used = 0
+
+
+class Room:
+    """Which of many tensors are kept: in call order while there is room, ``always`` in any case."""
+
+    def __init__(self, limit: int, always: str | None) -> None:
+        self._left = limit
+        self._always = always
+
+    def keeps(self, name: str, size: int) -> bool:
+        """Whether there is room for it; takes the room."""
+        if name == self._always:
+            return True
+        if size > self._left:
+            return False
+        self._left -= size
+        return True

@@ -1,0 +1,91 @@
+"""From what a user writes to what ran: layers by name or index, and what to say where none is."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+from typing import NoReturn
+
+from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
+from explain_widgets.live.errors import GradientError, LayerError
+from explain_widgets.live.modules import ModuleRow
+from explain_widgets.live.runs import Run
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is known of a sample's forward; ``attention`` is None until it was looked for."""
+
+    rows: list[ModuleRow]
+    tensorless: frozenset[str]
+    attention: list[AttentionLayer] | None
+    problems: tuple[str, ...]
+
+
+def layer_name(layer: int | str, rows: list[ModuleRow]) -> str:
+    """The call name that ``layer`` means: a name of the model, or an index into ``rows``.
+
+    Raises
+    ------
+    LayerError
+        When there is no such layer, or it was never called.
+    """
+    if isinstance(layer, str):
+        name, _, call = layer.rpartition(":")
+        row = next((row for row in rows if row.name == layer), None)
+        if row is None and call.isdigit():
+            row = next((row for row in rows if row.name == name), None)
+            if row is not None and not 0 < int(call) < row.calls:
+                raise LayerError(f"{name!r} was called {row.calls} times, not {int(call) + 1}.")
+        if row is None:
+            return pick(layer, [row.name for row in rows], "layer")  # raises
+        if row.calls == 0:
+            raise LayerError(
+                f"Layer {layer!r} is in the model but was never called by this forward."
+            )
+        return layer
+    return pick(layer, [row.name for row in rows if row.calls], "layer")
+
+
+def pick(layer: int | str, names: list[str], what: str) -> str:
+    """The name that an index or a name means; else a LayerError that offers others."""
+    if isinstance(layer, str):
+        if layer in names:
+            return layer
+        close = difflib.get_close_matches(layer, names, n=3, cutoff=0.4) or names[:3]
+        raise LayerError(f"There is no {what} {layer!r}; did you mean {_listed(close)}?")
+    if not 0 <= layer < len(names):
+        raise LayerError(
+            f"{what} {layer} is out of range: there are {len(names)} (0 to {len(names) - 1})."
+        )
+    return names[layer]
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(repr(name) for name in names)
+
+
+def raise_missing(name: str, run: Run) -> NoReturn:
+    """Say why a run has no tensor, or no gradient, for a layer that is in the model."""
+    assert run.recorder is not None
+    if name in run.recorder.tensorless:
+        raise LayerError(f"Layer {name!r} returns no tensor.")
+    if name in run.recorder.activations or name in run.recorder.called:
+        raise GradientError(
+            f"The output of layer {name!r} is not differentiable: it is in integers, or made "
+            "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
+        )
+    raise LayerError(f"Layer {name!r} was not called in this run.")
+
+
+def nothing_found(table: Table) -> str:
+    """What to say of a forward without attention: what was looked for, and what ran."""
+    if table.problems:
+        return "No attention could be read: " + "; ".join(table.problems) + "."
+    types = Counter(row.type for row in table.rows if row.calls)
+    seen = ", ".join(f"{count} × {kind}" for kind, count in types.most_common(6))
+    return (
+        f"No attention was found in this forward. Looked for calls of {LOOKED_FOR}; what ran: "
+        f"{seen}."
+    )
