@@ -13,13 +13,21 @@ import torch
 import traitlets
 from torch import Tensor
 
-from explain_widgets.analysis.attention import Attention, Head, HeadStatistics
+from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.export.figures import attention_figure
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.samples import Sample, Token
+from explain_widgets.live.samples import Sample
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
+from explain_widgets.widgets.attention_words import (
+    head_name,
+    reduction,
+    statistics_message,
+    texts,
+    token_message,
+    token_names,
+)
 from explain_widgets.widgets.explorer import Explorer, bundle
 from explain_widgets.widgets.protocol import Reply
 
@@ -114,9 +122,9 @@ class AttentionExplorer(Explorer):
             (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
         """
         attention = self.live.attention(self.layer, self.sample)
-        lists = _token_lists(self.live.samples[self.sample])
-        names = _token_names(attention, lists)
-        query_tokens, key_tokens = (_texts(lists.get(name)) if name else None for name in names)
+        lists = self.live.samples[self.sample].token_lists
+        names = token_names(attention, lists)
+        query_tokens, key_tokens = (texts(lists.get(name)) if name else None for name in names)
         return {
             "weights": attention.weights(self.head),
             **_row_and_column(attention, self.head, self.query),
@@ -134,14 +142,14 @@ class AttentionExplorer(Explorer):
         rows, keys = self._shown(attention, sample, self.padding)
         size = _fitting(rows), _fitting(keys)
         weights = attention.tile(self.head, rows, keys, size).float().cpu().numpy()
-        lists = _token_lists(sample)
-        names = _token_names(attention, lists)
+        lists = sample.token_lists
+        names = token_names(attention, lists)
         labels = [
-            _texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
+            texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
             for name, span, pixels in zip(names, (rows, keys), size, strict=True)
         ]
-        title = f"{attention.name} · {_head_name(self.head)} · {sample.title}"
-        reduced = _reduction(rows, keys, size)
+        title = f"{attention.name} · {head_name(self.head)} · {sample.title}"
+        reduced = reduction(rows, keys, size)
         title += f"\n{reduced}" if reduced else ""
         return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
 
@@ -153,10 +161,10 @@ class AttentionExplorer(Explorer):
         self._layers = self.live.attention_layers(index)
         sample = self.live.samples[index]
         self.sample_count = self._count_samples()
-        lists = _token_lists(sample)
+        lists = sample.token_lists
         layers = []
         for layer in self._layers:
-            query_tokens, key_tokens = _token_names(layer, lists)
+            query_tokens, key_tokens = token_names(layer, lists)
             rows, columns = self._shown(layer, sample, bool(selection.get("padding")))
             layers.append(
                 {
@@ -178,7 +186,7 @@ class AttentionExplorer(Explorer):
                 "sample": index,
                 "title": sample.title,
                 "layers": layers,
-                "tokens": {name: [_message(token) for token in lists[name]] for name in lists},
+                "tokens": {name: [token_message(token) for token in lists[name]] for name in lists},
                 "footer": self.live.status,
             }
         )
@@ -214,8 +222,8 @@ class AttentionExplorer(Explorer):
             {
                 "rows": rows,
                 "keys": keys,
-                "statistics": _statistics(attention.statistics(head, *shown), head),
-                "footer": self._footer(attention, head, _reduction(rows, keys, size)),
+                "statistics": statistics_message(attention.statistics(head, *shown), head),
+                "footer": self._footer(attention, head, reduction(rows, keys, size)),
             },
             {
                 "matrix": picture,
@@ -238,7 +246,7 @@ class AttentionExplorer(Explorer):
     def _footer(self, attention: Attention, head: Head, reduced: str) -> str:
         parts = [
             attention.source,
-            f"weights recomputed from Q·K for {_head_name(head)}",
+            f"weights recomputed from Q·K for {head_name(head)}",
             reduced or "exact",
             attention.note,
             self.live.status,
@@ -251,7 +259,7 @@ class AttentionExplorer(Explorer):
         """The positions shown on each axis: all, or those that are no padding."""
         spans = []
         for name, count in zip(
-            _token_names(layer, _token_lists(sample)), (layer.queries, layer.keys), strict=True
+            token_names(layer, sample.token_lists), (layer.queries, layer.keys), strict=True
         ):
             valid = None if padding or name is None else sample.valid_of(name)
             spans.append((0, count) if valid is None or valid[1] > count else valid)
@@ -349,10 +357,6 @@ def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:
     return array
 
 
-def _head_name(head: Head) -> str:
-    return f"the {head} over heads" if isinstance(head, str) else f"head {head}"
-
-
 def _span(given: Any, shown: Span) -> Span:
     return shown if given is None else (int(given[0]), int(given[1]))
 
@@ -363,77 +367,8 @@ def _fitting(span: Span) -> int:
     return math.ceil(length / math.ceil(length / _MOST_PIXELS))
 
 
-def _reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
-    """How many weights a pixel stands for, in words; empty where each has its own."""
-    height, width = (
-        (span[1] - span[0]) / pixels for span, pixels in zip((rows, keys), size, strict=True)
-    )
-    if height == width == 1:
-        return ""
-    return f"mean of {height:.3g} × {width:.3g} weights per pixel"
-
-
 def _enlarged(levels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     """All thumbnails have one size: short inputs are enlarged to it, by the nearest position."""
     rows = np.arange(height) * levels.shape[0] // height
     columns = np.arange(width) * levels.shape[1] // width
     return levels[np.ix_(rows, columns)]
-
-
-# Tokens and axes.
-
-
-def _token_lists(sample: Sample) -> dict[str, list[Token]]:
-    return sample.token_lists
-
-
-def _token_names(
-    layer: AttentionLayer | Attention, lists: dict[str, list[Token]]
-) -> tuple[str | None, str | None]:
-    """Which list of tokens labels the queries and the keys: the first of that length."""
-
-    def of_length(count: int) -> str | None:
-        return next((name for name, tokens in lists.items() if len(tokens) == count), None)
-
-    return of_length(layer.queries), of_length(layer.keys)
-
-
-def _texts(tokens: list[Token] | None) -> list[str] | None:
-    return None if tokens is None else [token.text for token in tokens]
-
-
-def _message(token: Token) -> tuple[str, str, int, int]:
-    return token.text, token.raw, int(token.joined), int(token.special)
-
-
-# Statistics.
-
-_DEFINITIONS = {
-    "Entropy": "Mean over queries of −Σ A log₂ A: 0 bits looks at one key, log₂ n bits at n keys "
-    "alike.",
-    "Mean distance": "Mean over queries of Σ A · |query − key|, in tokens.",
-    "Mass on first": "Mean weight that the queries put on the first token.",
-    "Mass on last": "Mean weight that the queries put on the last token.",
-    "Previous-token score": "Mean weight of a token on the one before it.",
-}
-
-
-def _statistics(found: HeadStatistics, head: Head) -> list[dict[str, Any]]:
-    absent = "not for max" if head == "max" else "not for cross-attention"
-    values = [
-        ("Entropy", found.entropy, "bits", "{:.2f} bits"),
-        ("Mean distance", found.distance, "tokens", "{:.1f} tokens"),
-        ("Mass on first", found.first, "", "{:.2f}"),
-        ("Mass on last", found.last, "", "{:.2f}"),
-        ("Previous-token score", found.previous, "", "{:.2f}"),
-    ]
-    return [
-        {
-            "name": name,
-            "value": value if value is not None and math.isfinite(value) else None,
-            "unit": unit,
-            "definition": _DEFINITIONS[name],
-            "text": absent if value is None else form.format(value),
-        }
-        for name, value, unit, form in values
-    ]

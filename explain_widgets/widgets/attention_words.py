@@ -1,0 +1,79 @@
+"""What the attention explorer says: names of heads, tokens, reductions, statistics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from explain_widgets.analysis.attention import Attention, Head, HeadStatistics
+from explain_widgets.analysis.score_steps import Span
+from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.samples import Token
+
+
+def head_name(head: Head) -> str:
+    """A head as it is called in titles."""
+    return f"the {head} over heads" if isinstance(head, str) else f"head {head}"
+
+
+def reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
+    """How many weights a pixel stands for, in words; empty where each has its own."""
+    height, width = (
+        (span[1] - span[0]) / pixels for span, pixels in zip((rows, keys), size, strict=True)
+    )
+    if height == width == 1:
+        return ""
+    return f"mean of {height:.3g} × {width:.3g} weights per pixel"
+
+
+def token_names(
+    layer: AttentionLayer | Attention, lists: dict[str, list[Token]]
+) -> tuple[str | None, str | None]:
+    """Which list of tokens labels the queries and the keys: the first of that length."""
+
+    def of_length(count: int) -> str | None:
+        return next((name for name, tokens in lists.items() if len(tokens) == count), None)
+
+    return of_length(layer.queries), of_length(layer.keys)
+
+
+def texts(tokens: list[Token] | None) -> list[str] | None:
+    """The tokens as people read them."""
+    return None if tokens is None else [token.text for token in tokens]
+
+
+def token_message(token: Token) -> tuple[str, str, int, int]:
+    """A token as it is sent: text, raw, joined, special."""
+    return token.text, token.raw, int(token.joined), int(token.special)
+
+
+_DEFINITIONS = {
+    "Entropy": "Mean over queries of −Σ A log₂ A: 0 bits looks at one key, log₂ n bits at n keys "
+    "alike.",
+    "Mean distance": "Mean over queries of Σ A · |query − key|, in tokens.",
+    "Mass on first": "Mean weight that the queries put on the first token.",
+    "Mass on last": "Mean weight that the queries put on the last token.",
+    "Previous-token score": "Mean weight of a token on the one before it.",
+}
+
+
+def statistics_message(found: HeadStatistics, head: Head) -> list[dict[str, Any]]:
+    """The statistics of a head as they are sent: with their definitions, and as shown."""
+    absent = "not for max" if head == "max" else "not for cross-attention"
+    values = [
+        ("Entropy", found.entropy, "bits", "{:.2f} bits"),
+        ("Mean distance", found.distance, "tokens", "{:.1f} tokens"),
+        ("Mass on first", found.first, "", "{:.2f}"),
+        ("Mass on last", found.last, "", "{:.2f}"),
+        ("Previous-token score", found.previous, "", "{:.2f}"),
+    ]
+    return [
+        {
+            "name": name,
+            "value": value if value is not None and math.isfinite(value) else None,
+            "unit": unit,
+            "definition": _DEFINITIONS[name],
+            "text": absent if value is None else form.format(value),
+        }
+        for name, value, unit, form in values
+    ]
