@@ -97,6 +97,11 @@ class Attention:
     _sums: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def origin(self) -> str:
+        """Where the weights come from, in words."""
+        return "weights recomputed from Q·K"
+
+    @property
     def heads(self) -> int:
         """Number of heads."""
         return self.query.shape[0]

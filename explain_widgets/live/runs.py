@@ -206,7 +206,7 @@ class Runner:
             run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
             if wanted is not None:
                 run.recorder = stack.enter_context(Recorder(module, wanted).attached())
-            capture = self._capture(run, wanted)
+            capture = self._capture(run, wanted, module)
             try:
                 with capture or self._plain_paths(wanted):
                     run.output = self._call(module, args, kwargs)
@@ -231,12 +231,14 @@ class Runner:
             return self._forward(module, *args, **kwargs)
         return module(*args, **kwargs)
 
-    def _capture(self, run: Run, wanted: Wanted | None) -> AttentionCapture | None:
+    def _capture(
+        self, run: Run, wanted: Wanted | None, module: nn.Module
+    ) -> AttentionCapture | None:
         if wanted is None or wanted.attention is None:
             return None
         recorder = run.recorder
         assert recorder is not None
-        return AttentionCapture(lambda: recorder.current, wanted.attention)
+        return AttentionCapture(lambda: recorder.current, module, wanted.attention)
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
         """Under hooks the layers of a fused encoder take plain tensors: so must the encoder."""

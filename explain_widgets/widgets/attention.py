@@ -246,7 +246,7 @@ class AttentionExplorer(Explorer):
     def _footer(self, attention: Attention, head: Head, reduced: str) -> str:
         parts = [
             attention.source,
-            f"weights recomputed from Q·K for {head_name(head)}",
+            f"{attention.origin} for {head_name(head)}",
             reduced or "exact",
             attention.note,
             self.live.status,

@@ -15,15 +15,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.built_attention import built_attention
+from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.layer import AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
 from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
 
-LOOKED_FOR = "F.scaled_dot_product_attention and nn.MultiheadAttention"
+LOOKED_FOR = (
+    "F.scaled_dot_product_attention, nn.MultiheadAttention, and softmaxes over products of "
+    "activations that weigh activations"
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,10 @@ class AttentionCapture(TorchFunctionMode):
     ----------
     current_module
         Says in which module the calling thread is; None: outside the model, not recorded.
+    module
+        The module that runs: its parameters are no activations.
     keep
-        Asked with the name of a call and the bytes of its queries and keys whether they are kept.
+        Asked with the name of a call and the bytes it would hold whether it is kept.
 
     Attributes
     ----------
@@ -66,12 +73,14 @@ class AttentionCapture(TorchFunctionMode):
     def __init__(
         self,
         current_module: Callable[[], str | None],
+        module: nn.Module,
         keep: Callable[[str, int], bool] = lambda name, size: True,
     ) -> None:
         super().__init__()
         self._current_module = current_module
         self._keep = keep
         self._multihead: _Multihead | None = None
+        self._provenance = Provenance(module)
         self._found: list[_Found] = []
         self._names: dict[str, int] = {}
         self.problems: list[str] = []
@@ -90,6 +99,9 @@ class AttentionCapture(TorchFunctionMode):
                     f"what the layer returned (relative difference {check:.1e})"
                 )
                 continue
+            if check is None:
+                passed.append((found.layer, found.attention))
+                continue
             kept = found.attention and dataclasses.replace(found.attention, check=check)
             passed.append((dataclasses.replace(found.layer, check=check), kept))
         return passed
@@ -107,20 +119,23 @@ class AttentionCapture(TorchFunctionMode):
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             self._note(lambda: self._read_sdpa(result, *args, **kwargs))
+        elif self._multihead is None and isinstance(result, Tensor):
+            self._note(lambda: self._provenance.see(func, args, kwargs, result))
         elif self._multihead is not None and func in (torch.bmm, torch.baddbmm):
             self._note(lambda: self._read_product(func, args, result))
         return result
 
-    def _note(self, read: Callable[[], SeenCall | None]) -> None:
+    def _note(self, read: Callable[[], SeenCall | BuiltWeights | None]) -> None:
         # Whatever goes wrong in looking must not break the model's forward: it is reported.
         name = self._current_module()
         if name is None:
             return
         try:
-            with torch.no_grad():
-                call = read()
-                if call is not None:
-                    self._add(name, call)
+            call = read()
+            if call is not None:
+                add: Any = self._add if isinstance(call, SeenCall) else self._add_built
+                with torch.no_grad():
+                    add(name, call)
         except Exception as error:  # noqa: BLE001 (see above)
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
 
@@ -195,21 +210,17 @@ class AttentionCapture(TorchFunctionMode):
     def _add(self, name: str, call: SeenCall) -> None:
         if call.query.is_nested or call.key.is_nested:
             raise TypeError("nested tensors are not read yet")
-        count = self._names.get(name, 0)
-        self._names[name] = count + 1
         leading = call.query.shape[:-2]
-        dropped = "weights before dropout" if call.dropout else ""
-        batch = f"{leading[0]} batch entries follow each other as heads" if _batches(call) else ""
         attention = Attention(
             query=_folded_copy(call.query),
             key=_folded_copy(call.key),
             scale=call.scale,
             steps=mask_steps(call.mask, leading, call.is_causal),
             empty_rows=call.empty_rows,
-            name=name if count == 0 else f"{name}:{count}",
+            name=self._call_name(name),
             kind=_kind(name, call),
             source=call.source,
-            note="; ".join(filter(None, (dropped, batch))),
+            note=_note_of(call.query, dropped=call.dropout > 0),
         )
         difference = None
         if not call.dropout:
@@ -217,6 +228,26 @@ class AttentionCapture(TorchFunctionMode):
             difference = relative_difference(attention, value, output)
         kept = attention if self._keep(attention.name, attention.nbytes) else None
         self._found.append(_Found(layer_of(attention), kept, difference, call.query.dtype))
+
+    def _add_built(self, name: str, call: BuiltWeights) -> None:
+        weights = _folded(call.weights)
+        named = self._call_name(name)
+        keep = self._keep(named, weights.nbytes)
+        attention = built_attention(
+            # Copied only where there is room: it is as large as attention gets.
+            weights.clone() if keep else weights,
+            name=named,
+            kind=_kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
+            source="softmax",
+            note=_note_of(call.weights, dropped=call.before_dropout),
+        )
+        kept = attention if keep else None
+        self._found.append(_Found(layer_of(attention), kept, None, weights.dtype))
+
+    def _call_name(self, name: str) -> str:
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        return name if count == 0 else f"{name}:{count}"
 
 
 @dataclass(frozen=True)
@@ -268,8 +299,13 @@ def _folded_copy(tensor: Tensor) -> Tensor:
     return _folded(tensor).clone(memory_format=torch.contiguous_format)
 
 
-def _batches(call: SeenCall) -> bool:
-    return call.query.ndim >= 4 and call.query.shape[0] > 1
+def _note_of(tensor: Tensor, dropped: bool) -> str:
+    """What should be said of a call whose query or weights are ``tensor``."""
+    batches = tensor.shape[0] if tensor.ndim >= 4 else 1
+    parts = ["weights before dropout"] if dropped else []
+    if batches > 1:
+        parts.append(f"{batches} batch entries follow each other as heads")
+    return "; ".join(parts)
 
 
 _CROSS_NAMES = ("cross", "encoder_attn", "multihead_attn", "encdec")
@@ -278,6 +314,9 @@ _CROSS_NAMES = ("cross", "encoder_attn", "multihead_attn", "encdec")
 def _kind(name: str, call: SeenCall) -> str:
     if call.same_source is not None:
         return "self" if call.same_source else "cross"
-    lengths_differ = call.query.shape[-2] != call.key.shape[-2]
+    return _kind_of_shape(name, call.query.shape[-2], call.key.shape[-2])
+
+
+def _kind_of_shape(name: str, queries: int, keys: int) -> str:
     named_cross = any(part in name.lower() for part in _CROSS_NAMES)
-    return "cross" if lengths_differ or named_cross else "self"
+    return "cross" if queries != keys or named_cross else "self"

@@ -1,0 +1,183 @@
+"""Attention written by hand: scores from activations, a softmax, and a sum weighted by it.
+
+What tells attention from other softmaxes (classifier heads, routers of experts, codebooks): its
+scores are a product of two activations, and it weighs an activation, along the softmax's own axis.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+_PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "baddbmm", "einsum"})
+
+
+@dataclass(frozen=True)
+class BuiltWeights:
+    """Weights that a model has built and used: (…, queries, keys)."""
+
+    weights: Tensor
+    before_dropout: bool
+
+
+@dataclass(frozen=True)
+class _Trail:
+    """What a tensor is on the way: scores, or weights once it went through a softmax.
+
+    ``axis``: of the softmax, counted from the end; None: still scores. ``undropped``: the weights
+    as they were before a dropout.
+    """
+
+    axis: int | None = None
+    undropped: Tensor | None = None
+
+
+class Provenance:
+    """Follows tensors from a product of activations through a softmax to where they are used.
+
+    Parameters
+    ----------
+    module
+        The module that runs: its parameters are no activations.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._weights = {_storage(parameter) for parameter in module.parameters()}
+        self._trails: dict[int, tuple[weakref.ref[Tensor], _Trail]] = {}
+
+    def see(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+    ) -> BuiltWeights | None:
+        """Take note of one operation; returns the weights where it was the use of attention."""
+        name = getattr(func, "__name__", "")
+        if name in _PRODUCTS:
+            return self._product(name, args, kwargs, result)
+        source = next((a for a in _flat(args) if id(a) in self._trails), None)
+        trail = self._trail(source) if isinstance(source, Tensor) else None
+        if trail is None or not isinstance(source, Tensor):
+            return None
+        if name == "softmax":
+            axis = _axis(args, kwargs, result)
+            if axis is not None:
+                self._follow(result, _Trail(axis))
+        elif _stays(trail, source, result):
+            if "dropout" in name and result is not source and trail.axis is not None:
+                trail = replace(trail, undropped=source)
+            self._follow(result, trail)
+        return None
+
+    def _product(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+    ) -> BuiltWeights | None:
+        equation, operands = _operands(name, args, kwargs)
+        if len(operands) != 2:
+            return None
+        for position, operand in enumerate(operands):
+            trail = self._trail(operand)
+            if trail is not None and trail.axis is not None:
+                return self._use(equation, operands, position, trail)
+        if all(_storage(operand) not in self._weights for operand in operands):
+            self._follow(result, _Trail())
+        return None
+
+    def _use(
+        self, equation: str, operands: list[Tensor], position: int, trail: _Trail
+    ) -> BuiltWeights | None:
+        """The weights as (…, queries, keys), where they weigh an activation along their axis."""
+        weights, value = operands[position], operands[1 - position]
+        if trail.axis is None or _storage(value) in self._weights:
+            return None
+        order = _order(equation, weights, position, trail.axis)
+        if order is None:
+            return None
+        self._trails.pop(id(weights), None)
+        if trail.undropped is None:
+            return BuiltWeights(weights.permute(order), before_dropout=False)
+        undropped = trail.undropped.reshape(weights.shape)
+        return BuiltWeights(undropped.permute(order), before_dropout=True)
+
+    def _trail(self, tensor: Tensor) -> _Trail | None:
+        reference, trail = self._trails.get(id(tensor), (None, None))
+        return trail if reference is not None and reference() is tensor else None
+
+    def _follow(self, tensor: Tensor, trail: _Trail) -> None:
+        self._trails[id(tensor)] = (weakref.ref(tensor), trail)
+
+
+def _flat(args: tuple[Any, ...]) -> Iterator[Any]:
+    """The arguments, and what is in lists of them (``torch.cat``)."""
+    for argument in args:
+        if isinstance(argument, (list, tuple)):
+            yield from argument
+        else:
+            yield argument
+
+
+def _stays(trail: _Trail, source: Tensor, result: Tensor) -> bool:
+    """Whether a result is still scores, or still weights, after scaling, masks, views, casts.
+
+    What is much smaller is a sum. Weights that grow were padded or cut into bands (local
+    attention): a position of theirs is no longer that of a key.
+    """
+    if result.ndim < 2 or 2 * result.numel() <= source.numel():
+        return False
+    return trail.axis is None or result.numel() <= source.numel()
+
+
+def _storage(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # wrapper and sparse tensors
+        return id(tensor)
+
+
+def _axis(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> int | None:
+    """The axis of a softmax, counted from the end."""
+    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if not isinstance(axis, int):
+        return None
+    return axis if axis < 0 else axis - result.ndim
+
+
+def _operands(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, list[Tensor]]:
+    """The two factors of a product, and its equation for einsum (else "")."""
+    equation = ""
+    if name == "einsum" and args and isinstance(args[0], str):
+        equation, *rest = args
+        factors = list(rest[0]) if rest and isinstance(rest[0], (tuple, list)) else rest
+    elif name == "baddbmm":  # the first is what is added
+        batches = [kwargs[key] for key in ("batch1", "batch2") if key in kwargs]
+        factors = [*args[1:], *batches]
+    else:
+        named = [kwargs[key] for key in ("other", "mat2", "tensor2") if key in kwargs]
+        factors = [*args, *named]
+    return equation, [factor for factor in factors if isinstance(factor, Tensor)]
+
+
+def _order(equation: str, weights: Tensor, position: int, axis: int) -> list[int] | None:
+    """How to permute weights to (…, queries, keys); None: they are not summed along their axis."""
+    if not equation:
+        # weights @ value, or valueᵀ @ weightsᵀ: the axis that is summed is the last or the second.
+        summed = -1 if position == 0 else -2
+        if axis != summed or weights.ndim < 2:
+            return None
+        order = list(range(weights.ndim))
+        if position == 1:
+            order[-2:] = order[:-3:-1]
+        return order
+    terms, _, output = equation.replace(" ", "").partition("->")
+    letters = terms.split(",")
+    own, others = letters[position], letters[1 - position]
+    if "." in own or len(own) != weights.ndim or not output:
+        return None
+    key = own[axis]
+    queries = [letter for letter in own if letter in output and letter not in others]
+    if key in output or key not in others or len(queries) != 1:
+        return None
+    query = queries[0]
+    rest = [index for index, letter in enumerate(own) if letter not in (key, query)]
+    return [*rest, own.index(query), own.index(key)]
