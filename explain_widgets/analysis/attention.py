@@ -282,7 +282,10 @@ class Attention:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
         group = self.heads // self.key.shape[0]
         query = self.query[slice(*block.heads), slice(*block.rows)].to(self._dtype) * self.scale
-        key_heads = torch.arange(*block.heads, device=self.key.device) // group
+        # Slices are views; only grouped heads, which share a key, need a copy.
+        key_heads: slice | Tensor = slice(*block.heads)
+        if group > 1:
+            key_heads = torch.arange(*block.heads, device=self.key.device) // group
         key = self.key[key_heads, slice(*block.keys)].to(self._dtype)
         scores = query @ key.mT
         for step in self.steps:

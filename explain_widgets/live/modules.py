@@ -53,8 +53,9 @@ def module_paths(model: nn.Module) -> dict[int, str]:
 
 def empty_rows(model: nn.Module) -> dict[str, ModuleRow]:
     """A row for each module, nothing called yet."""
+    counts = parameter_counts(model)
     return {
-        name: ModuleRow(name, type(module).__name__, parameters=count_parameters(module))
+        name: ModuleRow(name, type(module).__name__, parameters=counts[name])
         for name, module in model.named_modules()
     }
 
@@ -65,13 +66,21 @@ def in_call_order(rows: dict[str, ModuleRow]) -> list[ModuleRow]:
     return called + [row for row in rows.values() if not row.calls]
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Elements of all parameters, shared ones counted once (uninitialised lazy ones as 0)."""
-    return sum(
-        parameter.numel()
-        for parameter in module.parameters()
-        if not isinstance(parameter, nn.parameter.UninitializedParameter)
-    )
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Elements of the parameters in each module and below, shared ones counted once there.
+
+    One pass over the parameters: asking every module for its own would walk each subtree anew.
+    """
+    counted: dict[str, dict[int, int]] = {name: {} for name, _ in model.named_modules()}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            continue
+        path = name
+        while path:
+            path = path.rpartition(".")[0]
+            if path in counted:
+                counted[path][id(parameter)] = parameter.numel()
+    return {name: sum(sizes.values()) for name, sizes in counted.items()}
 
 
 def model_device(model: nn.Module) -> torch.device:
