@@ -191,8 +191,8 @@ class AttentionExplorer(Explorer):
             }
         )
 
-    def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply]:
-        """A thumbnail of every head of every layer."""
+    def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """A thumbnail of every head of every layer; other requests come between the layers."""
         index, (height, width) = int(selection["sample"]), selection["size"]
         sample = self.live.samples[index]
         thumbnails: list[npt.NDArray[np.uint8]] = []
@@ -203,6 +203,7 @@ class AttentionExplorer(Explorer):
                 tile = attention.tile(head, rows, keys, (height, width)).float().cpu().numpy()
                 picture = weights_picture(tile, selection["scale"])
                 thumbnails.append(_enlarged(picture.levels, height, width))
+            yield None
         yield Reply(arrays={"thumbnails": np.stack(thumbnails)})
 
     def answer_head(self, selection: dict[str, Any]) -> Reply:

@@ -45,8 +45,8 @@ class Explorer(anywidget.AnyWidget):
     """Base of the explorers.
 
     A subclass has a method ``answer_<kind>(selection)`` for each kind of request. It returns a
-    `Reply`, or is a generator of replies: all but its last are shown as partial, and newer requests
-    are served between them.
+    `Reply`, or is a generator of replies and Nones: all replies but the last are shown as partial,
+    and newer requests are served at each ``yield``.
 
     Parameters
     ----------
@@ -132,6 +132,9 @@ class Explorer(anywidget.AnyWidget):
             started = time.perf_counter()
             waiting: Reply | None = None
             for reply in self._replies(request):
+                if reply is None:
+                    yield
+                    continue
                 if waiting is not None:
                     self._post_reply(request, waiting, started, partial=True)
                     yield
@@ -150,7 +153,7 @@ class Explorer(anywidget.AnyWidget):
         for _ in self._answer(request, at_home=True):
             pass
 
-    def _replies(self, request: Request) -> Iterator[Reply]:
+    def _replies(self, request: Request) -> Iterator[Reply | None]:
         answer = getattr(self, f"answer_{request.kind}", None)
         if answer is None:
             raise ValueError(f"{type(self).__name__} answers no requests of kind {request.kind!r}.")
