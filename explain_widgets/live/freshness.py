@@ -15,6 +15,8 @@ from torch.optim import optimizer as torch_optimizer
 from explain_widgets.live.home import running_code
 
 _SAMPLE = 64
+# Steps further apart than these seconds are two trainings rather than one slow one.
+_SLOWEST_PACE = 20.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class _StepWatch:
 
     def __init__(self) -> None:
         self.count = 0
-        # Thread, time and running cell of the latest step.
+        # Thread, time and running cell of the latest step, and seconds since the one before it.
         self._last: tuple[int, float, object] | None = None
+        self._pace = 0.0
         self._users = 0
         self._handle: Any = None
         self._lock = threading.Lock()
@@ -105,18 +108,23 @@ class _StepWatch:
                 self._handle.remove()
                 self._handle = None
 
-    def seen_elsewhere(self, since: float) -> bool:
-        """Whether another thread than this one has stepped since, in code that still runs."""
+    def training_elsewhere(self) -> bool:
+        """Whether another thread than this one steps, in code that still runs.
+
+        That is so while the latest step is not much longer ago than steps take.
+        """
         if self._last is None:
             return False
         ident, stepped, code = self._last
-        is_elsewhere = ident != threading.get_ident() and stepped >= since
-        return is_elsewhere and running_code(ident) is code
+        is_recent = time.monotonic() - stepped < max(1.0, 3 * self._pace)
+        return ident != threading.get_ident() and is_recent and running_code(ident) == code
 
     def _seen(self, *_: object) -> None:
         self.count += 1
-        ident = threading.get_ident()
-        self._last = (ident, time.monotonic(), running_code(ident))
+        ident, now = threading.get_ident(), time.monotonic()
+        if self._last is not None:
+            self._pace = min(now - self._last[1], _SLOWEST_PACE)
+        self._last = (ident, now, running_code(ident))
 
 
 STEPS = _StepWatch()

@@ -49,22 +49,23 @@ class Home:
 
 
 def running_code(ident: int) -> object | None:
-    """What of the user's runs in a thread: the code of the cell, None between cells.
+    """What of the user's runs in a thread: the file name of the cell, None between cells.
 
     Read from the thread's stack, so that it needs no event, no state, and nothing registered: in
-    IPython a cell runs where a frame of ``run_code`` is; the frame above it is the cell's. In a
-    plain program and in other threads, the thread itself while it is alive.
+    IPython a cell runs where a frame of ``run_code`` is; the frame above it is one of the cell's
+    statements, which share a file name. In a plain program and in other threads, the thread itself
+    while it is alive.
     """
     frame = sys._current_frames().get(ident)
     if frame is None:
         return None
     if not _has_kernel() or ident != threading.main_thread().ident:
         return ident
-    cell: object = None
+    cell = ""
     while frame is not None:
         if frame.f_code.co_name in _CELL_FUNCTIONS and "IPython" in frame.f_code.co_filename:
-            return cell or frame.f_code
-        cell = frame.f_code
+            return cell
+        cell = frame.f_code.co_filename
         frame = frame.f_back
     return None
 

@@ -74,7 +74,7 @@ class Runner:
         self._runs: Twin | Borrowed | None = None
         self._draws = False
         self._lock = threading.RLock()
-        self._steps_seen = 0.0
+        self._steps_seen = float("-inf")
         self.home = Home()
 
     @property
@@ -87,10 +87,9 @@ class Runner:
         return model_tensors(self._model, () if self._runs is None else self._runs.hidden)
 
     def training_nearby(self) -> bool:
-        """Whether another thread has changed the weights within the last second."""
-        since = time.monotonic() - 1.0
-        moved = self._steps_seen >= since and self.home.is_busy()
-        return moved or STEPS.seen_elsewhere(since)
+        """Whether a cell that still runs changes the weights."""
+        moved = time.monotonic() - self._steps_seen < 1.0 and self.home.is_busy()
+        return moved or STEPS.training_elsewhere()
 
     def weights_moved(self) -> None:
         """Told when the weights were found changed: beside a running cell that is training."""

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,13 +255,19 @@ def notebook(
     *,
     theme: str = "light",
     size: tuple[int, int] = (1400, 1000),
+    prepare: Callable[[Page], None] | None = None,
 ) -> Iterator[Notebook]:
-    """Open a notebook of the server's files in a window of its own, with its kernel running."""
+    """Open a notebook of the server's files in a window of its own, with its kernel running.
+
+    ``prepare`` gets the page before anything is loaded into it.
+    """
     lab.set("@jupyterlab/apputils-extension:themes", theme=f"JupyterLab {theme.title()}")
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height})
     opened = Notebook(lab, context.new_page())
     try:
+        if prepare is not None:
+            prepare(opened.page)
         opened.open(path)
         yield opened
     finally:
@@ -304,12 +310,19 @@ class Notebook:
         return self.finish(self.start(code), seconds)
 
     def start(self, code: str) -> int:
-        """Run code in a new last cell without waiting for its end; return the cell's index."""
+        """Run code in a new last cell without waiting for its end; return the cell's index.
+
+        The page's clock at that moment is left in ``window.xwTestStarted``.
+        """
         return int(self._run(_START, code))
 
     def finish(self, index: int, seconds: float = 120) -> str:
         """Wait for the end of a cell that was started; return what it printed and its result."""
         return _text_of("", self._run(_FINISH, index, seconds))
+
+    def wait_for_output(self, index: int, seconds: float = SECONDS) -> None:
+        """Wait until a cell that was started has printed something."""
+        self._run(_WAIT_OUTPUT, index, seconds)
 
     def delete_cells(self, start: int) -> None:
         """Delete all cells from this one on."""
@@ -450,9 +463,15 @@ _START = """async (panel, code) => {
     model.insertCell(index, { cell_type: "code", source: code, metadata: { trusted: true } });
     panel.content.activeCellIndex = index;
     await panel.content.scrollToItem(index);
+    window.xwTestStarted = performance.now();
     const run = window.jupyterapp.commands.execute("notebook:run-cell");
     (window.xwTestRuns ??= {})[index] = run;
     return index;
+}"""
+
+_WAIT_OUTPUT = """async (panel, index) => {
+    const outputs = () => [...panel.content.model.cells][index].outputs.length;
+    while (!outputs()) await new Promise((resolve) => setTimeout(resolve, 20));
 }"""
 
 _DELETE = """(panel, start) => {
