@@ -33,6 +33,8 @@ from explain_widgets.widgets.protocol import Reply
 
 VIEWS = ("matrix", "lines", "text")
 _MOST_PIXELS = 512
+# The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
+_STILL_PIXELS = 128
 
 
 class AttentionExplorer(Explorer):
@@ -137,10 +139,16 @@ class AttentionExplorer(Explorer):
 
         More than 512 positions on a side are pooled to 512 pixels (mean), as the title then says.
         """
+        return self._figure(_MOST_PIXELS)
+
+    def _still_figure(self) -> matplotlib.figure.Figure:
+        return self._figure(_STILL_PIXELS)
+
+    def _figure(self, most_pixels: int) -> matplotlib.figure.Figure:
         attention = self.live.attention(self.layer, self.sample)
         sample = self.live.samples[self.sample]
         rows, keys = self._shown(attention, sample, self.padding)
-        size = _fitting(rows), _fitting(keys)
+        size = _fitting(rows, most_pixels), _fitting(keys, most_pixels)
         weights = attention.tile(self.head, rows, keys, size).float().cpu().numpy()
         lists = sample.token_lists
         names = token_names(attention, lists)
@@ -362,10 +370,10 @@ def _span(given: Any, shown: Span) -> Span:
     return shown if given is None else (int(given[0]), int(given[1]))
 
 
-def _fitting(span: Span) -> int:
+def _fitting(span: Span, most: int = _MOST_PIXELS) -> int:
     """Pixels for a span: one a position, or the most that a whole number of positions shares."""
     length = span[1] - span[0]
-    return math.ceil(length / math.ceil(length / _MOST_PIXELS))
+    return math.ceil(length / math.ceil(length / most))
 
 
 def _enlarged(levels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -219,8 +219,11 @@ class Explorer(anywidget.AnyWidget):
         data, metadata = bundle
         return {**data, "image/png": base64.b64encode(self._still()).decode()}, metadata
 
+    def _still_figure(self) -> matplotlib.figure.Figure:
+        return self.figure()
+
     def _still(self) -> bytes:
-        figure = self.figure()
+        figure = self._still_figure()
         for dpi in _STILL_DPI:
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
