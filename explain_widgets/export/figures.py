@@ -42,7 +42,9 @@ def attention_figure(
     if scale == "row":
         top = weights.max(axis=1, keepdims=True)
         weights = weights / np.where(top > 0, top, 1.0)
-    image = axes.imshow(weights, cmap=colormap, norm=_norm(weights, scale), aspect="equal")
+    norm = _norm(weights, scale)
+    # Each cell in its own colour: nothing is smoothed, also where cells are smaller than pixels.
+    image = axes.imshow(weights, cmap=colormap, norm=norm, aspect="equal", interpolation="nearest")
     _label(axes, query_labels, key_labels)
     axes.set_xlabel("key")
     axes.set_ylabel("query")

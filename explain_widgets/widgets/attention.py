@@ -34,7 +34,7 @@ from explain_widgets.widgets.protocol import Reply
 VIEWS = ("matrix", "lines", "text")
 _MOST_PIXELS = 512
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
-_STILL_PIXELS = 128
+_STILL_PIXELS = 96
 
 
 class AttentionExplorer(Explorer):

@@ -22,7 +22,7 @@ from explain_widgets.widgets.worker import Job, worker_of
 
 _STATIC = Path(__file__).parent.parent / "static"
 _STILL_BYTES = 60_000
-_STILL_DPI = (80, 50, 30)
+_STILL_DPI = (80, 60, 40)
 
 
 def bundle(name: str) -> Path:

@@ -19,6 +19,9 @@ const TRAITS = ["sample", "padding", "layer", "head", "query", "view", "scale", 
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append"];
 
+/** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
+const SAVED_WITHIN = 200;
+
 type Changes = Partial<Selection>;
 
 function readSelection(model: WidgetModel): Selection {
@@ -36,6 +39,7 @@ export class AttentionStore {
   /** Traits are being set from here: the change events that follow are not news. */
   private moving = false;
   private traitsChanged = false;
+  private unsaved: ReturnType<typeof setTimeout> | undefined;
   private calibration: ReturnType<typeof setTimeout> | undefined;
   private failure: { kind: string; asked: number } | null = null;
   /** Which padding the sample's content was read with. */
@@ -83,6 +87,7 @@ export class AttentionStore {
   }
 
   close(): void {
+    this.save();
     for (const undo of this.undo) undo();
     clearTimeout(this.calibration);
     this.connection.close();
@@ -118,6 +123,7 @@ export class AttentionStore {
     const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
     this.setTraits(next);
     this.apply(next, began);
+    if (!this.state.busy) this.save();
   }
 
   look(direction: Direction): void {
@@ -179,6 +185,7 @@ export class AttentionStore {
 
   private noteActivity(): void {
     const busy = SHOWN_KINDS.some((kind) => this.connection.isOpen(kind));
+    if (!busy) this.save();
     if (busy !== this.state.busy) this.update({ busy });
   }
 
@@ -191,7 +198,18 @@ export class AttentionStore {
       changed = true;
     }
     this.moving = false;
-    if (changed) this.model.save_changes();
+    if (changed) this.unsaved ??= setTimeout(() => this.save(), SAVED_WITHIN);
+  }
+
+  /**
+   * Tells the kernel of the traits. A request carries its whole selection, and a trait message ahead of it
+   * would make the picture wait for its handling and echo: so it goes after the answer, or soon in a drag.
+   */
+  private save(): void {
+    if (this.unsaved === undefined) return;
+    clearTimeout(this.unsaved);
+    this.unsaved = undefined;
+    this.model.save_changes();
   }
 
   private onTrait(): void {
