@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import anywidget
 import matplotlib.figure
 import torch
 import traitlets
+from IPython.display import display
 
 from explain_widgets.live.errors import ExplainError, NeedsHomeThreadError
 from explain_widgets.live.model import LiveModel
@@ -65,6 +67,9 @@ class Explorer(anywidget.AnyWidget):
     can_append = traitlets.Bool(False).tag(sync=True)
     """Whether a new sentence can be typed in."""
 
+    still = traitlets.Unicode(read_only=True).tag(sync=True)
+    """Names the still picture that a saved notebook keeps: live views hide it."""
+
     def __init__(self, model: Any, samples: Any = None, **options: Any) -> None:
         traits = {name: options.pop(name) for name in list(options) if self.has_trait(name)}
         self.live = _as_live(model, samples, options)
@@ -80,6 +85,10 @@ class Explorer(anywidget.AnyWidget):
 
     def _prepare(self) -> None:
         """What a subclass reads before its traits are set."""
+
+    @traitlets.default("still")
+    def _name_still(self) -> str:
+        return uuid.uuid4().hex
 
     # Public: every picture is also data.
 
@@ -210,17 +219,29 @@ class Explorer(anywidget.AnyWidget):
         count = self.live.samples.count
         return self.live.samples.read_so_far + 1 if count is None else count
 
-    # A saved notebook shows a still picture where no kernel is.
+    # A saved notebook shows a still picture where no kernel is. A front end that knows widgets
+    # never falls back to another type of the same output: the picture is an output of its own,
+    # which the live view hides as long as it is there.
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        return {**data, "image/png": base64.b64encode(self._still()).decode()}, metadata
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        shown = self._repr_mimebundle_(**kwargs)
+        if shown is None:
+            return
+        data, metadata = shown
+        display(data, metadata=metadata, raw=True)
+        display({"text/html": self._still_page()}, raw=True)
 
     def _still_figure(self) -> matplotlib.figure.Figure:
         return self.figure()
+
+    def _still_page(self) -> str:
+        picture = base64.b64encode(self._still()).decode()
+        return (
+            f'<div data-explain-widgets-still="{self.still}">'
+            f'<img alt="Still picture of {type(self).__name__}" '
+            f'src="data:image/png;base64,{picture}">'
+            "<p>A still picture: run the cell for the live widget.</p></div>"
+        )
 
     def _still(self) -> bytes:
         figure = self._still_figure()

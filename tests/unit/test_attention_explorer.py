@@ -281,10 +281,17 @@ def test_figure_draws_the_weights(explorer, live):
     np.testing.assert_allclose(image.get_array(), live.attention(0).weights(2), atol=1e-7)
 
 
-def test_a_saved_notebook_keeps_a_small_still_picture(explorer):
-    data, _ = explorer._repr_mimebundle_()
-    assert len(data["image/png"]) < 90_000
-    assert "application/vnd.jupyter.widget-view+json" in data
+def test_a_saved_notebook_keeps_a_small_still_picture(explorer, monkeypatch):
+    outputs = []
+    monkeypatch.setattr(
+        "explain_widgets.widgets.explorer.display", lambda data, **_: outputs.append(data)
+    )
+    explorer._ipython_display_()
+    widget, still = outputs
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert f'data-explain-widgets-still="{explorer.still}"' in still["text/html"]
+    assert "data:image/png;base64,iVBOR" in still["text/html"]
+    assert len(still["text/html"]) < 90_000
 
 
 def test_state_holds_no_pixels(explorer):

@@ -1,6 +1,7 @@
 import { render as draw } from "preact";
 import { kernelBusy, watchKernel } from "../kernel/liveness";
 import type { RenderContext } from "../kernel/model";
+import { hideStill } from "../kernel/still";
 import { modelTransport } from "../kernel/transport";
 import "./attention.css";
 import { Explorer } from "./attention/explorer";
@@ -16,7 +17,9 @@ function render({ model, el, signal }: RenderContext): () => void {
   });
   draw(<Explorer store={store} />, el);
   store.start();
+  const showStill = hideStill(String(model.get("still")));
   const close = () => {
+    showStill();
     unwatch();
     store.close();
     draw(null, el);
