@@ -337,8 +337,34 @@ def test_a_saved_notebook_is_small_and_keeps_a_picture(shown):
     page, _ = shown
     saved = page.save()
     assert saved.stat().st_size < 100_000
-    outputs = json.loads(saved.read_text("utf-8"))["cells"][1]["outputs"]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert "data-explain-widgets-still" in saved.read_text("utf-8")
+
+
+def test_a_reopened_notebook_without_its_kernel_shows_the_still_picture(lab, browser):
+    path = lab.write("reopened.ipynb", SETUP, SHOW)
+    with notebook(lab, browser, path) as page:
+        page.run_all()
+        page.explorer()
+        still = page.page.locator("[data-explain-widgets-still]")
+        expect(still).to_be_hidden()  # the live view is there
+        page.save()
+    with notebook(lab, browser, path) as page:
+        picture = page.page.get_by_role("img", name="Still picture of AttentionExplorer")
+        expect(picture).to_be_visible()
+        assert picture.evaluate("(image) => image.complete && image.naturalWidth > 100")
+
+
+def test_python_hears_of_a_slider_during_a_drag(shown):
+    page, explorer = shown
+    page.run("heard = []\nexplorer.observe(lambda change: heard.append(change.new), 'head')")
+    control = slider(explorer)
+    control.focus()
+    for _ in range(30):  # 1.5 seconds in which a picture is always on its way
+        page.page.keyboard.press("ArrowLeft" if int(control.input_value()) else "End")
+        page.page.wait_for_timeout(50)
+    heard = json.loads(page.run("print(heard)"))
+    assert len(heard) >= 4
+    assert heard[-1] == int(control.input_value())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
