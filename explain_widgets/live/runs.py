@@ -207,7 +207,7 @@ class Runner:
                 run.recorder = stack.enter_context(Recorder(module, wanted).attached())
             capture = self._capture(run, wanted, module)
             try:
-                with capture or self._plain_paths(wanted):
+                with capture.looking() if capture else self._plain_paths(wanted):
                     run.output = self._call(module, args, kwargs)
             except Exception as error:
                 raise RunError(f"The model raised {type(error).__name__}: {error}") from error

@@ -603,7 +603,7 @@ def test_nothing_found_names_what_was_looked_for_and_what_ran() -> None:
         LiveModel(model, X).attention_layers()
     said = str(raised.value)
     for part in (
-        "F.scaled_dot_product_attention, nn.MultiheadAttention, and softmaxes",
+        "F.scaled_dot_product_attention, nn.MultiheadAttention, flex attention, and softmaxes",
         "2 × Linear",
         "1 × GELU",
     ):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,36 +21,17 @@ from torch.overrides import TorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.built_attention import built_attention
+from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.layer import AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
+from explain_widgets.live.attention.seen import SeenCall
 from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
 
 LOOKED_FOR = (
-    "F.scaled_dot_product_attention, nn.MultiheadAttention, and softmaxes over products of "
-    "activations that weigh activations"
+    "F.scaled_dot_product_attention, nn.MultiheadAttention, flex attention, and softmaxes over "
+    "products of activations that weigh activations"
 )
-
-
-@dataclass(frozen=True)
-class SeenCall:
-    """One attention call as it was seen: what went in, what came out.
-
-    ``query``, ``key``, ``value``, ``output``: (…, positions, channels) with any batch and head
-    axes before; ``mask``: broadcastable to (…, queries, keys).
-    """
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    output: Tensor
-    scale: float
-    source: str
-    mask: Tensor | None = None
-    is_causal: bool = False
-    dropout: float = 0.0
-    empty_rows: float = 0.0
-    same_source: bool | None = None
 
 
 class AttentionCapture(TorchFunctionMode):
@@ -79,11 +61,18 @@ class AttentionCapture(TorchFunctionMode):
         super().__init__()
         self._current_module = current_module
         self._keep = keep
+        self._module = module
         self._multihead: _Multihead | None = None
         self._provenance = Provenance(module)
         self._found: list[_Found] = []
         self._names: dict[str, int] = {}
         self.problems: list[str] = []
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look on in this thread, at everything that is read."""
+        with flex_calls(self._module, self._see_flex), self:
+            yield
 
     def calls(self) -> list[tuple[AttentionLayer, Attention | None]]:
         """What was recorded, in call order, with the tensors where they were kept.
@@ -138,6 +127,14 @@ class AttentionCapture(TorchFunctionMode):
                     add(name, call)
         except Exception as error:  # noqa: BLE001 (see above)
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
+
+    def _see_flex(self, call: Callable[[], Any], read: Callable[[Any], SeenCall | None]) -> Any:
+        # Compiled again for every mode that looks on: without it, it is the user's own kernel.
+        is_on = torch.overrides._get_current_function_mode() is self
+        with torch.overrides._pop_mode_temporarily() if is_on else nullcontext():
+            result = call()
+            self._note(lambda: read(result))
+        return result
 
     def _read_sdpa(
         self,
@@ -215,7 +212,7 @@ class AttentionCapture(TorchFunctionMode):
             query=_folded_copy(call.query),
             key=_folded_copy(call.key),
             scale=call.scale,
-            steps=mask_steps(call.mask, leading, call.is_causal),
+            steps=(*mask_steps(call.mask, leading, call.is_causal), *call.steps),
             empty_rows=call.empty_rows,
             name=self._call_name(name),
             kind=_kind(name, call),
@@ -237,7 +234,9 @@ class AttentionCapture(TorchFunctionMode):
             # Copied only where there is room: it is as large as attention gets.
             weights.clone() if keep else weights,
             name=named,
-            kind=_kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
+            kind="mixture"
+            if call.mixture
+            else _kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
             source="softmax",
             note=_note_of(call.weights, dropped=call.before_dropout),
         )

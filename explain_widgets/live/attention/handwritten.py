@@ -2,6 +2,7 @@
 
 What tells attention from other softmaxes (classifier heads, routers of experts, codebooks): its
 scores are a product of two activations, and it weighs an activation, along the softmax's own axis.
+Where one of the two is a parameter it is a weighted mixture: positions pooled by a learned query.
 """
 
 from __future__ import annotations
@@ -13,15 +14,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "baddbmm", "einsum"})
+_PRODUCTS = frozenset({"matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum"})
+_TIMES = frozenset({"mul", "multiply", "__mul__", "__rmul__"})
+# A linear layer of more outputs is no set of queries; following it would cost in every forward.
+_MOST_QUERIES = 32
 
 
 @dataclass(frozen=True)
 class BuiltWeights:
-    """Weights that a model has built and used: (…, queries, keys)."""
+    """Weights that a model has built and used: (…, queries, keys).
+
+    ``mixture``: the query is a parameter.
+    """
 
     weights: Tensor
     before_dropout: bool
+    mixture: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,14 @@ class _Trail:
     """What a tensor is on the way: scores, or weights once it went through a softmax.
 
     ``axis``: of the softmax, counted from the end; None: still scores. ``undropped``: the weights
-    as they were before a dropout.
+    as they were before a dropout. ``learned``: of a mixture, how many queries its parameter holds;
+    0: no mixture. ``weighed``: the weights, where this is them times what they weigh, not summed.
     """
 
     axis: int | None = None
     undropped: Tensor | None = None
+    learned: int = 0
+    weighed: Tensor | None = None
 
 
 class Provenance:
@@ -56,19 +67,62 @@ class Provenance:
         name = getattr(func, "__name__", "")
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, result)
+        if name == "linear":
+            self._score_by_parameter(args[1], result)
+            return None
         source = next((a for a in _flat(args) if id(a) in self._trails), None)
         trail = self._trail(source) if isinstance(source, Tensor) else None
         if trail is None or not isinstance(source, Tensor):
             return None
+        if trail.weighed is not None:
+            return self._summed(name, args, kwargs, source, trail)
         if name == "softmax":
             axis = _axis(args, kwargs, result)
-            if axis is not None:
-                self._follow(result, _Trail(axis))
+            # Over the outputs of a linear layer it is a router's or a classifier's.
+            if axis is not None and result.shape[axis] != trail.learned:
+                self._follow(result, _Trail(axis, learned=trail.learned))
+        elif name in _TIMES and trail.learned and trail.axis is not None:
+            self._weigh(args, source, trail, result)
         elif _stays(trail, source, result):
             if "dropout" in name and result is not source and trail.axis is not None:
                 trail = replace(trail, undropped=source)
-            self._follow(result, trail)
+            self._follow(result, _moved(trail, source, result))
         return None
+
+    def _score_by_parameter(self, parameter: Tensor, result: Tensor) -> None:
+        """Scores of positions against a learned query, or a few."""
+        queries = parameter.shape[0] if parameter.ndim > 1 else 1
+        if queries <= _MOST_QUERIES and queries < parameter.shape[-1] and result.ndim > 1:
+            self._follow(result, _Trail(learned=queries))
+
+    def _weigh(self, args: tuple[Any, ...], weights: Tensor, trail: _Trail, result: Tensor) -> None:
+        """Note a product, number by number, of weights with an activation of more channels."""
+        other = next((a for a in args if isinstance(a, Tensor) and a is not weights), None)
+        if other is None:  # by a number: still weights
+            self._follow(result, trail)
+        elif result.ndim == weights.ndim and result.numel() > weights.numel():
+            self._follow(result, replace(trail, weighed=weights))
+
+    def _summed(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        source: Tensor,
+        trail: _Trail,
+    ) -> BuiltWeights | None:
+        """The weights, where what they weigh is summed along their axis."""
+        axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        axis = axis[0] if isinstance(axis, (tuple, list)) and len(axis) == 1 else axis
+        if name != "sum" or not isinstance(axis, int) or trail.axis is None:
+            return None
+        if (axis if axis < 0 else axis - source.ndim) != trail.axis:
+            return None
+        assert trail.weighed is not None
+        undropped = trail.weighed if trail.undropped is None else trail.undropped
+        weights = undropped.reshape(trail.weighed.shape).movedim(trail.axis, -1)
+        weights = weights if weights.ndim > 2 else weights[..., None, :]
+        return BuiltWeights(weights, trail.undropped is not None, mixture=True)
 
     def _product(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
@@ -80,8 +134,13 @@ class Provenance:
             trail = self._trail(operand)
             if trail is not None and trail.axis is not None:
                 return self._use(equation, operands, position, trail)
-        if all(_storage(operand) not in self._weights for operand in operands):
+        parameters = [operand for operand in operands if _storage(operand) in self._weights]
+        if not parameters:
             self._follow(result, _Trail())
+        elif len(parameters) == 1 and not equation:
+            is_first = parameters[0] is operands[0]
+            parameter = parameters[0] if is_first or parameters[0].ndim < 2 else parameters[0].mT
+            self._score_by_parameter(parameter, result)
         return None
 
     def _use(
@@ -96,9 +155,9 @@ class Provenance:
             return None
         self._trails.pop(id(weights), None)
         if trail.undropped is None:
-            return BuiltWeights(weights.permute(order), before_dropout=False)
+            return BuiltWeights(weights.permute(order), False, mixture=bool(trail.learned))
         undropped = trail.undropped.reshape(weights.shape)
-        return BuiltWeights(undropped.permute(order), before_dropout=True)
+        return BuiltWeights(undropped.permute(order), True, mixture=bool(trail.learned))
 
     def _trail(self, tensor: Tensor) -> _Trail | None:
         reference, trail = self._trails.get(id(tensor), (None, None))
@@ -126,6 +185,19 @@ def _stays(trail: _Trail, source: Tensor, result: Tensor) -> bool:
     if result.ndim < 2 or 2 * result.numel() <= source.numel():
         return False
     return trail.axis is None or result.numel() <= source.numel()
+
+
+def _moved(trail: _Trail, source: Tensor, result: Tensor) -> _Trail:
+    """The trail of a view of weights: their axis may lie elsewhere by now."""
+    if trail.axis is None or (source.shape == result.shape and source.stride() == result.stride()):
+        return trail
+    size = source.shape[trail.axis]
+    if _storage(source) != _storage(result) or size == 1:
+        return trail
+    place = (size, source.stride(trail.axis))
+    places = zip(result.shape, result.stride(), strict=True)
+    axes = [index - result.ndim for index, other in enumerate(places) if other == place]
+    return replace(trail, axis=axes[0]) if len(axes) == 1 else trail
 
 
 def _storage(tensor: Tensor) -> int:

@@ -18,7 +18,7 @@ class AttentionLayer:
     heads, queries, keys
         Their numbers.
     kind
-        ``"self"`` or ``"cross"``.
+        ``"self"``, ``"cross"``, or ``"mixture"``: positions pooled by a query that is a parameter.
     source
         What it was read from (``"sdpa"``, ``"nn.MultiheadAttention"``).
     check
