@@ -95,6 +95,7 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
+        self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
         self._closed = False
@@ -115,6 +116,11 @@ class LiveModel:
         """What should be said with everything that was just read, or ""."""
         training = self._mixed or self._runner.training_nearby()
         return READ_DURING_TRAINING if training else ""
+
+    @property
+    def revision(self) -> int:
+        """Number of the state of the model that was read last: it grows with each change seen."""
+        return self._revision
 
     def output(self, sample: int = 0) -> Any:
         """The model's output for a sample, detached, as the model itself returns it.
@@ -272,6 +278,7 @@ class LiveModel:
             self._store.clear()
             self._tables.clear()
             self._state = None
+            self._revision += 1
 
     def close(self) -> None:
         """Give back everything: what was read, and the watch over optimizer steps."""

@@ -215,9 +215,17 @@ class AttentionExplorer(Explorer):
         yield Reply(arrays={"thumbnails": np.stack(thumbnails)})
 
     def answer_head(self, selection: dict[str, Any]) -> Reply:
-        """The matrix of one head, its statistics, and the row and column of the query."""
+        """The matrix of one head, its statistics, and the row and column of the query.
+
+        Where the browser has it already, read from the revision ``known``, and nothing has changed
+        since: no more than that.
+        """
         index, head = int(selection["sample"]), selection["head"]
+        # Before the question, which may find that the model has changed.
+        revision = self.live.revision
         attention = self.live.attention(int(selection["layer"]), index)
+        if selection.get("known") == self.live.revision:
+            return Reply({"unchanged": True})
         sample = self.live.samples[index]
         shown = self._shown(attention, sample, bool(selection.get("padding")))
         rows = _span(selection.get("rows"), shown[0])
@@ -229,6 +237,7 @@ class AttentionExplorer(Explorer):
         exact = _row_and_column(attention, head, selection.get("query"))
         return Reply(
             {
+                "revision": revision,
                 "rows": rows,
                 "keys": keys,
                 "statistics": statistics_message(attention.statistics(head, *shown), head),
@@ -239,6 +248,10 @@ class AttentionExplorer(Explorer):
                 **{name: _float32(row) for name, row in exact.items() if row is not None},
             },
         )
+
+    def answer_ahead(self, selection: dict[str, Any]) -> Reply:
+        """As `answer_head`, for a head that may be looked at next."""
+        return self.answer_head(selection)
 
     def answer_row(self, selection: dict[str, Any]) -> Reply:
         """Where one query looks, exactly."""

@@ -106,6 +106,50 @@ describe("moving a control", () => {
     expect(asked.map(({ selection }) => (selection as HeadSelection).head)).toEqual([1, 10]);
   });
 
+  it("to a neighbour is drawn at once, from what was read ahead, and checked", async () => {
+    await show();
+    await vi.waitFor(() => expect(model.ofKind("ahead")).toHaveLength(2));
+    await settled();
+    model.kernel = null; // the kernel is silent from here on
+    for (const head of [8, 6]) {
+      slide("Head", head);
+      await vi.waitFor(() => expect(selectionDrawn().head).toBe(head));
+      const row = kernel.weights(0, 2, head).slice(22 * 28, 23 * 28);
+      expect(text(".xw-strongest li .xw-number")).toBe(Math.max(...row).toFixed(3));
+    }
+    expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ head: 8, known: 1 });
+    slide("Head", 3); // nobody has read this one
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(selectionDrawn().head).toBe(6);
+  });
+
+  it("to the head under the pointer is read ahead as well", async () => {
+    await show();
+    await vi.waitFor(() => expect(model.ofKind("ahead")).toHaveLength(2));
+    const grid = el.querySelector('canvas[role="grid"]') as HTMLCanvasElement;
+    grid.getBoundingClientRect = () => new DOMRect(0, 0, 120, 60);
+    grid.dispatchEvent(new MouseEvent("pointermove", { bubbles: true, clientX: 35, clientY: 45 }));
+    await vi.waitFor(() => expect(model.ofKind("ahead")).toHaveLength(3));
+    expect(model.ofKind("ahead").at(-1)?.selection).toMatchObject({ layer: 4, head: 3 });
+  });
+
+  it("to a head that was read ahead of a changed model shows the model as it is", async () => {
+    await show();
+    await vi.waitFor(() => expect(model.ofKind("ahead")).toHaveLength(2));
+    await settled();
+    const grids = model.ofKind("grid").length;
+    kernel.revision = 2;
+    const old = kernel.weights(0, 2, 8);
+    kernel.weights = () => old.slice().reverse();
+    slide("Head", 8);
+    const row = old
+      .slice()
+      .reverse()
+      .slice(22 * 28, 23 * 28);
+    await vi.waitFor(() => expect(text(".xw-strongest li .xw-number")).toBe(Math.max(...row).toFixed(3)));
+    await vi.waitFor(() => expect(model.ofKind("grid")).toHaveLength(grids + 1));
+  });
+
   it("of the scale asks for grid and head, of the colours for a table only", async () => {
     await show();
     let before = model.sent.length;

@@ -63,6 +63,8 @@ function score(
 }
 
 export class FakeKernel {
+  /** Grows where the model changes. */
+  revision = 1;
   private readonly cache = new Map<string, Float32Array>();
 
   constructor(
@@ -90,7 +92,7 @@ export class FakeKernel {
   }
 
   answer(kind: string, selection: object): Reply {
-    const asked = selection as HeadSelection & { text: string; key: number };
+    const asked = selection as HeadSelection & { text: string; key: number; known?: number };
     switch (kind) {
       case "ping":
         return { content: {}, arrays: {}, buffer: new ArrayBuffer(0) };
@@ -104,6 +106,11 @@ export class FakeKernel {
       case "grid":
         return this.grid(asked.sample, asked.padding, asked.size);
       case "head":
+        if (asked.known === this.revision) {
+          return { content: { unchanged: true }, arrays: {}, buffer: new ArrayBuffer(0) };
+        }
+        return this.head(asked);
+      case "ahead":
         return this.head(asked);
       case "row":
         return { content: {}, ...pack(this.line("from", asked, asked.query as number)) };
@@ -234,6 +241,7 @@ export class FakeKernel {
     });
     return {
       content: {
+        revision: this.revision,
         rows: selection.rows ?? all,
         keys: selection.keys ?? all,
         statistics: [

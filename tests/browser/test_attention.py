@@ -62,6 +62,14 @@ OVERFLOWING = """
 """
 
 
+SCALE = """
+import torch
+with torch.no_grad():
+    for parameter in model.parameters():
+        parameter.mul_({factor})
+"""
+
+
 @pytest.fixture(scope="module")
 def minilm(lab, browser):
     """A notebook in which MiniLM is loaded."""
@@ -149,6 +157,22 @@ def test_arrow_keys_move_the_sliders_and_python_follows(shown):
     page.run("explorer.head = 'mean'; explorer.sample = 1; explorer.scale = 'row'")
     wait_drawn(explorer, sample=1, head="mean")
     expect_pixels(page, explorer, "row", sample=1, layer=1, head="mean")
+
+
+def test_a_head_read_ahead_of_a_changed_model_shows_the_model_as_it_is(shown):
+    """The neighbours of a head are read ahead: not kept where they hold no longer."""
+    page, explorer = shown
+    page.wait_measures(1, "head")
+    page.page.wait_for_timeout(1000)  # enough to read ahead
+    page.run(SCALE.format(factor=0.5))
+    try:
+        slider(explorer).press("ArrowRight")
+        wait_drawn(explorer, layer=2, head=8)
+        page.ready(explorer)
+        page.page.wait_for_timeout(200)
+        expect_pixels(page, explorer, "linear", sample=0, layer=2, head=8)
+    finally:
+        page.run(SCALE.format(factor=2))
 
 
 def test_pointing_at_a_cell_tells_its_exact_weight(shown):

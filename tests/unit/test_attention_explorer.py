@@ -97,6 +97,23 @@ def test_head_of_a_window_is_that_window(talk, live):
     np.testing.assert_array_equal(arrays["matrix"], np.rint(window / window.max() * LEVELS))
 
 
+def test_a_picture_that_was_read_ahead_is_confirmed_until_the_model_changes(talk, live):
+    ahead, arrays = talk.ask("ahead", picked(head=1))
+    known, nothing = talk.ask("head", {**picked(head=1), "known": ahead["revision"]})
+    assert (known, nothing) == ({"unchanged": True}, {})
+    bias = live.model.first.in_proj_bias
+    with torch.no_grad():
+        bias.add_(1.5 * torch.randn(bias.shape))
+    try:
+        fresh, changed = talk.ask("head", {**picked(head=1), "known": ahead["revision"]})
+        assert fresh["revision"] != ahead["revision"] or "unchanged" not in fresh
+        np.testing.assert_array_equal(changed["from"], live.attention(0).weights(1)[2].numpy())
+        assert (changed["from"] != arrays["from"]).any()
+    finally:
+        with torch.no_grad():
+            bias.zero_()
+
+
 def test_a_reduced_picture_says_how(talk, live):
     content, arrays = talk.ask("head", picked(sample=1, size=[3, 3]))
     assert arrays["matrix"].shape == (3, 3)

@@ -233,8 +233,8 @@ export class Connection {
       milliseconds,
       partial: reply.partial === true,
     });
-    // Pings draw nothing: calibration measures them itself.
-    if (!reply.partial && kind !== "ping") {
+    // Pings draw nothing: calibration measures them itself. Nor does what was read ahead, or known.
+    if (!reply.partial && kind !== "ping" && kind !== "ahead" && !("unchanged" in content)) {
       afterPaint(() => measure(kind, began, { bytes, milliseconds }));
     }
   }

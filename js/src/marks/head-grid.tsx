@@ -13,6 +13,8 @@ interface HeadGridProps {
   head: number | null;
   disabled: boolean;
   onPick(layer: number, head: number, event: Event): void;
+  /** The pointer is at a head, or at none. */
+  onPoint(place: { layer: number; head: number } | null): void;
 }
 
 const percent = (share: number) => `${100 * share}%`;
@@ -80,14 +82,24 @@ function Frame({ mosaic, layer, head }: { mosaic: Mosaic; layer: number; head: n
 }
 
 function Thumbnails(props: HeadGridProps) {
-  const { mosaic, cells, table, layerNames, layer, head, disabled, onPick } = props;
+  const { mosaic, cells, table, layerNames, layer, head, disabled, onPick, onPoint } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   usePainted(canvas, mosaic, cells, table);
-  const click = (event: MouseEvent) => {
+  const under = (event: MouseEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    const found = thumbnailAt(mosaic, x, y);
+    return thumbnailAt(
+      mosaic,
+      (event.clientX - box.left) / box.width,
+      (event.clientY - box.top) / box.height,
+    );
+  };
+  const click = (event: MouseEvent) => {
+    const found = under(event);
     if (found !== null && !disabled) onPick(found.row, found.column, event);
+  };
+  const point = (event: MouseEvent) => {
+    const found = under(event);
+    if (!disabled) onPoint(found === null ? null : { layer: found.row, head: found.column });
   };
   const press = (event: KeyboardEvent) => {
     const next = moveBy(mosaic, { row: layer, column: head ?? 0 }, event.key);
@@ -106,6 +118,8 @@ function Thumbnails(props: HeadGridProps) {
       aria-colcount={columnsOf(mosaic)}
       aria-disabled={disabled}
       onClick={click}
+      onPointerMove={point}
+      onPointerLeave={() => onPoint(null)}
       onKeyDown={press}
     >
       <div role="row" tabIndex={-1} aria-rowindex={layer + 1}>

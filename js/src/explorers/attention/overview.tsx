@@ -48,6 +48,7 @@ export function Overview({ store }: { store: AttentionStore }) {
             head={typeof selection.head === "number" ? selection.head : null}
             disabled={lost !== null}
             onPick={(layer, head, event) => store.move({ layer, head }, event)}
+            onPoint={(place) => store.point(place)}
           />
         )}
       </div>

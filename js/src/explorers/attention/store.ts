@@ -1,9 +1,11 @@
 import { pick } from "../../kernel/arrays";
 import { calibrate } from "../../kernel/calibration";
 import { type Answer, Connection, type ConnectionOptions, type Handlers } from "../../kernel/connection";
+import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
+import { HeadCache, nextPlaces, type Place } from "./ahead";
 import {
   clampSelection,
   headSelection,
@@ -22,6 +24,11 @@ const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append"];
 /** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
 const SAVED_WITHIN = 200;
 
+/** Milliseconds of rest after which heads are read ahead, and that one may take if a second is to follow. */
+const REST = 50;
+const QUICK = 100;
+const MOST_AHEAD = 2;
+
 type Changes = Partial<Selection>;
 
 function readSelection(model: WidgetModel): Selection {
@@ -34,6 +41,8 @@ export class AttentionStore {
   readonly connection: Connection;
   private readonly listeners = new Set<() => void>();
   private readonly weights = new WeightCache();
+  private readonly heads = new HeadCache();
+  private revision: number | null = null;
   private readonly tables = new Map<string, Uint8Array>();
   private readonly undo: (() => void)[] = [];
   /** Traits are being set from here: the change events that follow are not news. */
@@ -41,6 +50,15 @@ export class AttentionStore {
   private traitsChanged = false;
   private unsaved: ReturnType<typeof setTimeout> | undefined;
   private calibration: ReturnType<typeof setTimeout> | undefined;
+  /** Numbers of the latest `head` request, and of the one whose picture is drawn. */
+  private askedHead = 0;
+  private drawnHead = 0;
+  private restTimer: ReturnType<typeof setTimeout> | undefined;
+  private before: Place | null = null;
+  /** The head that the pointer is at, and is likely to be picked. */
+  private pointed: Place | null = null;
+  private aheadLeft = 0;
+  private readonly kernelBusy: () => boolean;
   private failure: { kind: string; asked: number } | null = null;
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
@@ -50,6 +68,7 @@ export class AttentionStore {
     transport: Transport,
     options: ConnectionOptions = {},
   ) {
+    this.kernelBusy = options.kernelBusy ?? (() => false);
     this.state = {
       selection: readSelection(model),
       content: null,
@@ -90,6 +109,7 @@ export class AttentionStore {
     this.save();
     for (const undo of this.undo) undo();
     clearTimeout(this.calibration);
+    clearTimeout(this.restTimer);
     this.connection.close();
     this.listeners.clear();
   }
@@ -134,6 +154,14 @@ export class AttentionStore {
   show(view: { window?: Window | null; page?: number }, event?: Event): void {
     this.update(view);
     this.sharpen(event?.timeStamp ?? performance.now());
+  }
+
+  /** The pointer rests on a head: it may be picked next. */
+  point(place: Place | null): void {
+    this.pointed = place;
+    if (place === null) return;
+    this.aheadLeft = Math.max(1, this.aheadLeft);
+    this.lookAheadSoon();
   }
 
   append(text: string, event: Event): void {
@@ -237,10 +265,16 @@ export class AttentionStore {
   }
 
   private readAgain(): void {
-    this.weights.clear();
+    this.forget();
     this.update({ lost: null });
     this.askTable(performance.now());
     this.askSample(performance.now());
+  }
+
+  /** What was read holds no longer. */
+  private forget(): void {
+    this.weights.clear();
+    this.heads.clear();
   }
 
   private ask(kind: string, selection: object, began: number, answer: (answer: Answer) => void): void {
@@ -332,10 +366,50 @@ export class AttentionStore {
     if (window !== this.state.window) this.update({ window });
     const needed = neededWindow(layer, here.selection.view, window, this.state.page);
     const selection = headSelection(here.selection, layer, needed);
-    this.ask("head", selection, began, (answer) => this.readHead(answer, selection, content, layer));
+    this.noteMove(selection);
+    this.askedHead += 1;
+    const number = this.askedHead;
+    const draw = (answer: Answer) => {
+      this.drawnHead = number;
+      this.drawHead(answer, selection, content, layer);
+    };
+    // What was read ahead is drawn at once, and the kernel asked whether it still holds.
+    const kept = this.heads.get(selection);
+    if (kept !== null) {
+      draw(kept);
+      const { bytes, milliseconds } = kept;
+      afterPaint(() => measure("head", began, { bytes, milliseconds, ahead: true }));
+    }
+    this.ask("head", kept === null ? selection : { ...selection, known: this.revision }, began, (answer) => {
+      const isNew = !("unchanged" in answer.content);
+      if (isNew) this.keepHead(answer, selection);
+      // An older head's answer may come after a newer head that was drawn from what was kept.
+      if (isNew && number >= this.drawnHead) draw(answer);
+      if (answer.partial) return;
+      this.aheadLeft = MOST_AHEAD;
+      this.lookAheadSoon();
+    });
   }
 
-  private readHead(answer: Answer, selection: HeadSelection, content: SampleContent, layer: Layer): void {
+  private noteMove({ layer, head }: HeadSelection): void {
+    const last = this.state.picture?.selection;
+    if (typeof last?.head !== "number" || (last.layer === layer && last.head === head)) return;
+    this.before = { layer: last.layer, head: last.head };
+  }
+
+  private keepHead(answer: Answer, selection: HeadSelection): void {
+    const { revision } = answer.content as HeadContent;
+    if (revision !== this.revision) {
+      const isFirst = this.revision === null;
+      this.revision = revision;
+      this.forget();
+      // While a cell trains, each picture is of another state: the grid follows when it is over.
+      if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
+    }
+    if (!answer.partial) this.heads.set(selection, answer);
+  }
+
+  private drawHead(answer: Answer, selection: HeadSelection, content: SampleContent, layer: Layer): void {
     const matrix = pick(answer.arrays, "matrix", "uint8");
     if (matrix === null) throw new Error("it has no matrix");
     const from = pick(answer.arrays, "from", "float32")?.data ?? null;
@@ -363,6 +437,47 @@ export class AttentionStore {
     if (picture === null) return;
     const needed = neededWindow(picture.layer, selection.view, window, page);
     if (!pictureSuffices(picture, needed)) this.askHead(began);
+  }
+
+  private lookAheadSoon(rest = REST): void {
+    clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => this.lookAhead(), rest);
+  }
+
+  /** Reads a head that may be looked at next, while nothing else is to be done. */
+  private lookAhead(): void {
+    const here = this.readable();
+    const { picture, busy, lost, window, page } = this.state;
+    if (here === null || picture === null || picture.partial || busy || lost !== null) return;
+    if (this.aheadLeft === 0) return;
+    if (this.kernelBusy()) {
+      this.lookAheadSoon(10 * REST);
+      return;
+    }
+    const places = this.pointed === null ? [] : [this.pointed];
+    const { layer: now, head } = here.selection;
+    if (typeof head === "number")
+      places.push(...nextPlaces({ layer: now, head }, this.before, here.content.layers));
+    for (const place of places) {
+      const layer = here.content.layers[place.layer];
+      if (layer === undefined) continue;
+      const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
+      const selection = headSelection({ ...here.selection, ...place }, layer, needed);
+      if (this.heads.has(selection)) continue;
+      this.readAhead(selection);
+      return;
+    }
+  }
+
+  private readAhead(selection: HeadSelection): void {
+    const asked = performance.now();
+    this.aheadLeft -= 1;
+    this.connection.ask("ahead", selection, {
+      answer: (answer) => {
+        this.keepHead(answer, selection);
+        if (performance.now() - asked < QUICK) this.lookAheadSoon();
+      },
+    });
   }
 
   private calibrateOnce(): void {

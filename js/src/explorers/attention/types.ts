@@ -53,6 +53,8 @@ export interface Statistic {
 }
 
 export interface HeadContent {
+  /** Names the state of the model that was read. */
+  revision: number;
   rows: Span;
   keys: Span;
   statistics: Statistic[];
