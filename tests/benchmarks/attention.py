@@ -44,6 +44,8 @@ from lab import Lab, LabError, Notebook, chromium, jupyterlab, notebook  # noqa:
 
 PATIENCE = 120.0
 PADDED = 66_000
+# what a picture of 512 tokens has
+PICTURE = 266_000
 # milliseconds after which a page that was just loaded, and what ran before, is quiet
 SETTLED = 2000
 # one layer of BertViz takes seconds from 128 tokens on
@@ -188,14 +190,14 @@ def _complete(page: Notebook, result: Result) -> None:
 def _change_ours(page: Notebook, result: Result, changes: int) -> None:
     values = result.values
     explorer = page.explorer()
-    cell = page.outputs(-1)[-1]["data"]
-    comm = cell["application/vnd.jupyter.widget-view+json"]["model_id"]
+    view = "application/vnd.jupyter.widget-view+json"
+    (comm,) = (o["data"][view]["model_id"] for o in page.outputs(-1) if view in o["data"])
     slider = explorer.get_by_role("slider", name="Head", exact=True)
     page.ready(explorer)
     slider.focus()
     _ping(page, comm, 0)
     page.clear_measures()
-    received, small, padded = 0.0, [], []
+    received, small, padded, large = 0.0, [], [], []
     for number in range(changes):
         _settle(page)
         before = page.page.evaluate(BYTES)
@@ -207,14 +209,39 @@ def _change_ours(page: Notebook, result: Result, changes: int) -> None:
         small.append(_ping(page, comm, 0))
         _settle(page)
         padded.append(_ping(page, comm, PADDED))
+        _settle(page)
+        large.append(_ping(page, comm, PICTURE))
     measured = page.measures("head")
     _summarise(result, "change", [one.milliseconds for one in measured])
-    values["change_kernel"] = statistics.median(one.detail["milliseconds"] for one in measured)
     values["change_bytes"] = received / changes
     _summarise(result, "ping", small)
     _summarise(result, "ping_padded", padded)
+    _summarise(result, "ping_large", large)
+    _jump_ours(page, result, changes)
     page.page.evaluate(WATCH_POINTER)
     _hover_ours(page, result, changes)
+
+
+def _jump_ours(page: Notebook, result: Result, changes: int) -> None:
+    """Change the layer there and back, away from where the widget has read ahead."""
+    explorer = page.explorer()
+    layer = explorer.get_by_role("slider", name="Layer", exact=True)
+    times, kernel = [], []
+    for number in range(changes):
+        for name in ("Home", "End"):
+            explorer.get_by_role("slider", name="Head", exact=True).press(name)
+            page.ready(explorer)
+        _settle(page)
+        layer.focus()
+        page.clear_measures()
+        layer.press("ArrowRight" if number % 10 < 5 else "ArrowLeft")
+        (one,) = page.wait_measures(1, "head")
+        if "ahead" not in one.detail:
+            times.append(one.milliseconds)
+            kernel.append(one.detail["milliseconds"])
+        page.ready(explorer)
+    _summarise(result, "jump", times)
+    result.values["jump_kernel"] = statistics.median(kernel)
 
 
 def _ping(page: Notebook, comm: str, pad: int) -> float:
@@ -306,6 +333,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "first_bytes_later": ("w/o bundle", _bytes),
     "change": ("change", _milliseconds),
     "change_p90": ("p90", _milliseconds),
+    "jump": ("jump", _milliseconds),
     "change_bytes": ("bytes", _bytes),
     "hover": ("hover", _milliseconds),
     "hover_p90": ("p90 ", _milliseconds),
@@ -324,7 +352,7 @@ def finish(result: Result) -> None:
     frames = 2 * values.get("frame", 0)
     if "ping" in values:
         bare = min(values["ping"], values["ping_padded"])
-        for name in ("change", "hover"):
+        for name in ("change", "jump", "hover"):
             values[f"{name}_ratio"] = (values[name] - frames) / bare
             values[f"{name}_ratio_padded"] = (values[name] - frames) / values["ping_padded"]
 
@@ -372,6 +400,7 @@ AIMS: dict[str, tuple[str, float, Callable[[float], str]]] = {
     "over_forward": ("first picture − forward", 500, _milliseconds),
     "change_bytes": ("bytes of a head change", 300e3, _bytes),
     "change_ratio": ("(head change − 2 frames) / faster bare", 1.5, "{:.2f}".format),
+    "jump_ratio": ("(a head not read ahead − 2 frames) / faster bare", 1.5, "{:.2f}".format),
     "hover_ratio": ("(hovering − 2 frames) / faster bare", 1.5, "{:.2f}".format),
     "change_ratio_padded": ("head change, against the padded bare", 1.5, "{:.2f}".format),
     "hover_ratio_padded": ("hovering, against the padded bare", 1.5, "{:.2f}".format),
@@ -390,10 +419,12 @@ def aims(results: list[Result]) -> None:
         print(
             f"{result.tokens} tokens: bare round trip small {v['ping']:.1f} ms (least"
             f" {v['ping_least']:.1f}), padded {v['ping_padded']:.1f} ms (least"
-            f" {v['ping_padded_least']:.1f}); the widget's own, one after the other:",
+            f" {v['ping_padded_least']:.1f}), with {_bytes(PICTURE)} {v['ping_large']:.1f} ms; the"
+            " widget's own, one after the other:",
             ", ".join(f"{time:.1f} ms ({_bytes(size)})" for size, time in own.items()) + ".",
             f"A frame {v['frame']:.1f} ms. Head change {v['change']:.1f} ms (least"
-            f" {v['change_least']:.1f}), {v['change_kernel']:.1f} of it in the kernel. Hovering"
+            f" {v['change_least']:.1f}) to the next one, {v['jump']:.1f} to one that was not read"
+            f" ahead ({v['jump_kernel']:.1f} of it in the kernel). Hovering"
             f" {v['hover']:.1f} ms (least {v['hover_least']:.1f}), its request"
             f" {v['hover_row']:.1f}, {v['hover_kernel']:.1f} of it in the kernel.",
         )
