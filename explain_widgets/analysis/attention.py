@@ -6,45 +6,44 @@ tiles, overviews and statistics are computed in blocks, exactly, on the device o
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.pooling import Reduce, edges, pool
+from explain_widgets.analysis.head_statistics import HeadStatistics, HeadTotals
+from explain_widgets.analysis.pooling import Reduce, bin_sizes, clip_edges, edges, gather_bins
+from explain_widgets.analysis.row_sums import RowSums, normalised, row_sums, sums_of_blocks
 from explain_widgets.analysis.score_steps import Block, ScoreStep, Span
 
 Head: TypeAlias = int | Literal["mean", "max"]
 """A head's index, or the mean or maximum of the weights over all heads."""
 
-# Elements of a block of scores: 8 MB in single precision, about what stays in a CPU's caches.
-_BLOCK = 2**21
+# Elements of a block of scores and keys of one at most: what stays in the caches of a CPU's core,
+# and what is worth a kernel's start elsewhere. A CPU's threads share a block.
+_CPU_BLOCK, _CPU_KEYS = 2**18, 2**11
+_BLOCK, _KEYS = 2**23, 2**13
 
 
 @dataclass(frozen=True)
-class HeadStatistics:
-    """What one head does, over the rows and keys asked for; None where it does not apply.
+class Tile:
+    """A picture under way.
 
     Attributes
     ----------
-    entropy
-        Mean over the queries of −Σ A log₂ A, in bits: 0 looks at one key, log₂ n at n alike.
-    distance
-        Mean over the queries of Σ A |query − key|, in positions (self-attention only).
-    first, last
-        Mean weight on the first and on the last key.
-    previous
-        Mean weight of a query on the position before it (self-attention only).
+    picture
+        (height, width); the next step fills the same tensor further.
+    done
+        How many of its rows are there, from the top.
     """
 
-    entropy: float | None
-    distance: float | None
-    first: float
-    last: float
-    previous: float | None
+    picture: Tensor
+    done: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Attention:
     source: str = ""
     check: float | None = None
     note: str = ""
-    _sums: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _sums: RowSums = field(default_factory=RowSums, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
@@ -135,7 +134,7 @@ class Attention:
         rows, keys = (0, self.queries), (0, self.keys)
         if head is None:
             return torch.cat([self.block((h, h + 1), rows, keys) for h in range(self.heads)])
-        return torch.cat([w for _, w in self._row_blocks(head, rows, keys)])
+        return torch.cat([self._picked(head, some, keys) for some in self._row_chunks(rows)])
 
     def row(self, head: Head, query: int) -> Tensor:
         """Where ``query`` looks: its weights on all keys, (keys,)."""
@@ -147,20 +146,29 @@ class Attention:
         _check_index("key", key, self.keys)
         return self._picked(head, (0, self.queries), (key, key + 1))[:, 0]
 
+    def top_keys(self, head: Head, query: int, count: int = 10) -> tuple[Tensor, Tensor]:
+        """Where ``query`` looks most: keys and weights, ``count`` of each, strongest first."""
+        weights, keys = self.row(head, query).topk(min(count, self.keys))
+        return keys, weights
+
     def block(self, heads: Span, rows: Span, keys: Span) -> Tensor:
         """The weights of a block of heads, queries and keys: (heads, rows, keys)."""
-        stop = self._keys_stop(rows, keys[1])
-        seen = (keys[0], max(keys[0], stop))
+        start, stop = seen = self._keys_seen(rows, keys)
         scores = self._scores(Block(heads, rows, seen))
         everything = keys == (0, self.keys)
-        sums = _row_sums(scores) if everything else self._sums_kept(heads, rows)
-        top, log_sum = sums[..., :1], sums[..., 1:]
-        weights = torch.exp((scores - top) - log_sum)
-        weights = torch.nn.functional.pad(weights, (0, keys[1] - seen[1]))
-        return torch.where(log_sum == -math.inf, self.empty_rows, weights)
+        sums = row_sums(scores) if everything else self._sums_of(heads, rows)
+        weights = normalised(scores, sums)
+        weights = torch.nn.functional.pad(weights, (start - keys[0], keys[1] - stop))
+        return torch.where(sums[..., 1:] == -math.inf, self.empty_rows, weights)
 
     def tile(
-        self, head: Head, rows: Span, keys: Span, size: tuple[int, int], reduce: Reduce = "mean"
+        self,
+        head: Head,
+        rows: Span,
+        keys: Span,
+        size: tuple[int, int],
+        reduce: Reduce = "mean",
+        every: int = 1,
     ) -> Tensor:
         """The window ``rows`` × ``keys`` as a picture of ``size``.
 
@@ -175,12 +183,35 @@ class Attention:
             (y, x) covers the positions ``pooling.edges`` gives.
         reduce
             ``"mean"`` or ``"max"`` of the weights that a pixel covers.
+        every
+            Look at each ``every``-th query only (fewer apart where a row of pixels has fewer): a
+            quick preview, which may miss what single queries do.
 
         Returns
         -------
         Tensor
             (height, width).
+
+        Examples
+        --------
+        >>> import torch
+        >>> attention = Attention(torch.randn(1, 4000, 8), torch.randn(1, 4000, 8), scale=0.3)
+        >>> attention.tile(0, (0, 4000), (1000, 2000), (512, 512), every=7).shape
+        torch.Size([512, 512])
         """
+        *_, last = self.tile_steps(head, rows, keys, size, reduce, every)
+        return last.picture
+
+    def tile_steps(
+        self,
+        head: Head,
+        rows: Span,
+        keys: Span,
+        size: tuple[int, int],
+        reduce: Reduce = "mean",
+        every: int = 1,
+    ) -> Iterator[Tile]:
+        """`tile` in steps of milliseconds, from the top down; it may be left at any of them."""
         _check_span("rows", rows, self.queries)
         _check_span("keys", keys, self.keys)
         if min(size) < 1:
@@ -188,54 +219,74 @@ class Attention:
         height = min(size[0], rows[1] - rows[0])
         width = min(size[1], keys[1] - keys[0])
         row_edges, key_edges = edges(rows, height), edges(keys, width)
-        tile = self.query.new_empty(height, width, dtype=self._dtype)
-        for first, last in self._row_bins(row_edges, keys):
-            span = (row_edges[first], row_edges[last])
-            block = self._picked(head, span, keys)
-            tile[first:last] = pool(block, row_edges[first : last + 1], key_edges, reduce)
-        return tile
+        every = max(1, min(every, (rows[1] - rows[0]) // height))
+        first = rows[0] + every // 2
+        # The borders of the rows of pixels, counted in the queries that are looked at.
+        row_edges = [max(0, -((first - edge) // every)) for edge in row_edges]
+        sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
+        picture = torch.zeros_like(sizes)
+        done = 0
+        for start, stop in self._row_chunks((0, row_edges[-1])):
+            some = (first + start * every, first + (stop - 1) * every + 1)
+            strip = picture.new_zeros(stop - start, width)
+            for span, weights in self._chunk(head, some, keys, every, key_edges):
+                left, clipped = clip_edges(key_edges, span)
+                pooled = gather_bins(weights, clipped, 1, reduce)
+                _include(strip[:, left : left + pooled.shape[1]], pooled, reduce)
+            top, clipped = clip_edges(row_edges, (start, stop))
+            pooled = gather_bins(strip, clipped, 0, reduce)
+            bottom = top + len(pooled)
+            _include(picture[top:bottom], pooled, reduce)
+            finished = bisect.bisect_right(row_edges, stop) - 1
+            if reduce == "mean":
+                picture[done:finished] /= sizes[done:finished]
+            done = finished
+            yield Tile(picture, done)
 
     def overview(self, head: Head, size: tuple[int, int], reduce: Reduce = "mean") -> Tensor:
         """All weights as a picture of ``size``; see `tile`."""
         return self.tile(head, (0, self.queries), (0, self.keys), size, reduce)
 
     def statistics(
-        self, head: Head, rows: Span | None = None, keys: Span | None = None
+        self,
+        head: Head,
+        rows: Span | None = None,
+        keys: Span | None = None,
+        tokens: Sequence[int] | Tensor | None = None,
     ) -> HeadStatistics:
         """What the head does, over ``rows`` (default: all queries).
 
         ``keys`` (default: all) are the positions whose first and last are reported; weights on
-        other keys still count in entropy and distance.
+        other keys still count. ``tokens``: ids of the tokens, (keys,), for the induction score.
         """
+        steps = self.statistics_steps(head, rows, keys, tokens)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found: HeadStatistics = stop.value
+                return found
+
+    def statistics_steps(
+        self,
+        head: Head,
+        rows: Span | None = None,
+        keys: Span | None = None,
+        tokens: Sequence[int] | Tensor | None = None,
+    ) -> Generator[float, None, HeadStatistics]:
+        """`statistics` in steps, each of which yields the share that is done; it returns them."""
         rows = rows or (0, self.queries)
         first, stop = keys or (0, self.keys)
         _check_span("rows", rows, self.queries)
         _check_span("keys", (first, stop), self.keys)
-        positions = torch.arange(self.keys, device=self.query.device)
-        totals = [0.0] * 5
-        for (start, end), weights in self._row_blocks(head, rows, (0, self.keys)):
-            queries = torch.arange(start, end, device=self.query.device)
-            entropy = torch.special.entr(weights).sum() / math.log(2)
-            distance = (weights * (positions - queries[:, None]).abs()).sum()
-            before = (queries - 1).clamp(0, self.keys - 1)
-            has_previous = (queries > 0) & (queries <= self.keys)
-            previous = weights.gather(1, before[:, None])[:, 0] * has_previous
-            mass = weights[:, [first, stop - 1]].sum(0)
-            # One copy to the host a block; summed there in double precision.
-            block = torch.stack([entropy, distance, mass[0], mass[1], previous.sum()]).tolist()
-            totals = [total + part for total, part in zip(totals, block, strict=True)]
-        count = rows[1] - rows[0]
-        mean_entropy, mean_distance, mass_first, mass_last, mean_previous = (
-            total / count for total in totals
-        )
-        own, sums_to_one = self.kind == "self", head != "max"
-        return HeadStatistics(
-            mean_entropy if sums_to_one else None,
-            mean_distance if own and sums_to_one else None,
-            mass_first,
-            mass_last,
-            mean_previous if own else None,
-        )
+        like = self.query.new_empty(0, dtype=self._dtype)
+        totals = HeadTotals(rows, (first, stop - 1), self.keys, tokens, like)
+        for some in self._row_chunks(rows):
+            for span, weights in self._chunk(head, some, (0, self.keys)):
+                totals.add(some, span, weights)
+            totals.end_rows()
+            yield (some[1] - rows[0]) / (rows[1] - rows[0])
+        return totals.statistics(self.kind == "self", head != "max")
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -243,89 +294,154 @@ class Attention:
 
     def _picked(self, head: Head, rows: Span, keys: Span) -> Tensor:
         """(rows, keys) of one head, or of their mean or maximum, a few heads at a time."""
+        heads = self._heads_of(head)
         if not isinstance(head, str):
-            _check_index("head", head, self.heads)
-            return self.block((head, head + 1), rows, keys)[0]
-        if head not in {"mean", "max"}:
-            raise ValueError(f'head {head!r} is neither an index nor "mean" nor "max".')
+            return self.block(heads, rows, keys)[0]
         result: Tensor | None = None
-        step = max(1, _BLOCK // max(1, (rows[1] - rows[0]) * self.keys))
-        for start in range(0, self.heads, step):
+        step = max(1, self._most[0] // max(1, (rows[1] - rows[0]) * self.keys))
+        for start in range(*heads, step):
             some = self.block((start, min(start + step, self.heads)), rows, keys)
-            part = some.sum(0) if head == "mean" else some.amax(0)
-            if result is None:
-                result = part
-            else:
-                result = result + part if head == "mean" else torch.maximum(result, part)
+            result = _combined(result, some.sum(0) if head == "mean" else some.amax(0), head)
         assert result is not None
         return result / self.heads if head == "mean" else result
 
-    def _sums_kept(self, heads: Span, rows: Span) -> Tensor:
-        """`_row_sums` over all keys, (heads, rows, 2); kept for heads whose rows are all known."""
-        if rows[1] - rows[0] < self.queries and not all(h in self._sums for h in range(*heads)):
-            return self._sums_of(heads, rows)
-        for head in range(*heads):
-            if head not in self._sums:
-                self._sums[head] = self._sums_of((head, head + 1), (0, self.queries))[0]
-        return torch.stack([self._sums[head][slice(*rows)] for head in range(*heads)])
+    def _heads_of(self, head: Head) -> Span:
+        if isinstance(head, str):
+            if head not in {"mean", "max"}:
+                raise ValueError(f'head {head!r} is neither an index nor "mean" nor "max".')
+            return 0, self.heads
+        _check_index("head", head, self.heads)
+        return head, head + 1
+
+    def _chunk(
+        self,
+        head: Head,
+        rows: Span,
+        keys: Span,
+        every: int = 1,
+        key_edges: list[int] | None = None,
+    ) -> Iterator[tuple[Span, Tensor]]:
+        """A few rows' weights of one head or of all combined: spans of keys, each (rows, keys).
+
+        Keys at which none of the rows looks are left out. ``key_edges``: where spans may end.
+        """
+        heads = self._heads_of(head)
+        every_head = [self._head_chunk(h, rows, keys, every, key_edges) for h in range(*heads)]
+        for parts in zip(*every_head, strict=True):
+            span, combined = parts[0]
+            if isinstance(head, str):
+                for _, weights in parts[1:]:
+                    combined = _combined(combined, weights, head)
+                combined = combined / self.heads if head == "mean" else combined
+            yield span, combined
+
+    def _head_chunk(
+        self, head: int, rows: Span, keys: Span, every: int, key_edges: list[int] | None
+    ) -> Iterator[tuple[Span, Tensor]]:
+        heads = (head, head + 1)
+        # What a row that is masked everywhere has if it is not 0, it has at all keys.
+        fills = bool(self.steps) and self.empty_rows != 0
+        everything = (0, self.keys) if fills else self._keys_seen(rows, (0, self.keys))
+        seen = _common(keys, everything)
+        if seen[0] == seen[1]:
+            return
+        spans = self._key_spans(seen, key_edges)
+        seen = spans[0][0], spans[-1][1]
+        sums = self._sums.known(head, rows) if every == 1 else None
+        if sums is None and (len(spans) > 1 or _common(seen, everything) != everything):
+            sums = self._streamed_sums(heads, rows, every)[0]
+        for span in spans:
+            scores = self._scores(Block(heads, rows, span, every))[0]
+            sums = row_sums(scores) if sums is None else sums
+            weights = normalised(scores, sums)
+            if self.steps:
+                empty = sums[:, 1:] == -math.inf
+                weights = torch.where(empty, self.empty_rows, weights) if empty.any() else weights
+            yield span, weights
+        if every == 1 and sums is not None:
+            self._sums.keep(head, rows, sums, self.queries)
 
     def _sums_of(self, heads: Span, rows: Span) -> Tensor:
-        parts = []
-        step = max(1, _BLOCK // max(1, (heads[1] - heads[0]) * self.keys))
-        for start in range(*rows, step):
-            some = (start, min(start + step, rows[1]))
-            scores = self._scores(Block(heads, some, (0, self._keys_stop(some, self.keys))))
-            parts.append(_row_sums(scores))
-        return torch.cat(parts, 1)
+        """`row_sums` over all keys, (heads, rows, 2); kept for later."""
+        found = []
+        for head in range(*heads):
+            sums = self._sums.known(head, rows)
+            if sums is None:
+                chunks = self._row_chunks(rows)
+                parts = [self._streamed_sums((head, head + 1), some)[0] for some in chunks]
+                sums = torch.cat(parts)
+                self._sums.keep(head, rows, sums, self.queries)
+            found.append(sums)
+        return torch.stack(found)
+
+    def _streamed_sums(self, heads: Span, rows: Span, every: int = 1) -> Tensor:
+        spans = self._key_spans(self._keys_seen(rows, (0, self.keys)))
+        return sums_of_blocks(self._scores(Block(heads, rows, span, every)) for span in spans)
 
     def _scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
         group = self.heads // self.key.shape[0]
-        query = self.query[slice(*block.heads), slice(*block.rows)].to(self._dtype) * self.scale
+        query = self.query[slice(*block.heads), slice(*block.rows, block.every)]
         # Slices are views; only grouped heads, which share a key, need a copy.
         key_heads: slice | Tensor = slice(*block.heads)
         if group > 1:
             key_heads = torch.arange(*block.heads, device=self.key.device) // group
         key = self.key[key_heads, slice(*block.keys)].to(self._dtype)
-        scores = query @ key.mT
+        scores = (query.to(self._dtype) * self.scale) @ key.mT
         for step in self.steps:
             scores = step.apply(scores, block)
         return scores
 
-    def _keys_stop(self, rows: Span, stop: int) -> int:
+    def _keys_seen(self, rows: Span, keys: Span) -> Span:
         for step in self.steps:
-            stop = step.keys_stop(rows, stop)
-        return stop
+            keys = step.keys_seen(rows, keys)
+        return keys
 
-    def _row_blocks(self, head: Head, rows: Span, keys: Span) -> Iterator[tuple[Span, Tensor]]:
-        step = max(1, _BLOCK // max(1, keys[1] - keys[0]))
+    def _row_chunks(self, rows: Span) -> Iterator[Span]:
+        step = max(1, self._most[0] // max(1, min(self.keys, self._most[1])))
         for start in range(*rows, step):
-            span = (start, min(start + step, rows[1]))
-            yield span, self._picked(head, span, keys)
+            yield start, min(start + step, rows[1])
 
-    def _row_bins(self, row_edges: list[int], keys: Span) -> Iterator[Span]:
-        """Pixel rows [first, last) whose positions together make one block."""
-        limit = max(1, _BLOCK // max(1, keys[1] - keys[0]))
-        first = 0
-        for last in range(1, len(row_edges)):
-            is_end = last == len(row_edges) - 1
-            if is_end or row_edges[last + 1] - row_edges[first] > limit:
-                yield first, last
-                first = last
+    def _key_spans(self, keys: Span, key_edges: list[int] | None = None) -> list[Span]:
+        """``keys`` in spans of a block; out to the next of ``key_edges``, where bins are small."""
+        most = self._most[1]
+        widest = (
+            0 if key_edges is None else -((key_edges[0] - key_edges[-1]) // (len(key_edges) - 1))
+        )
+        if key_edges is None or widest > most:
+            starts = range(keys[0], max(keys[1], keys[0] + 1), most)
+            return [(start, min(start + most, keys[1])) for start in starts]
+        step = max(1, most // max(1, widest))
+        first = bisect.bisect_right(key_edges, keys[0]) - 1
+        last = bisect.bisect_left(key_edges, keys[1])
+        borders = [*range(first, last, step), last]
+        return [(key_edges[a], key_edges[b]) for a, b in itertools.pairwise(borders)]
+
+    @property
+    def _most(self) -> tuple[int, int]:
+        """Scores of a block, and keys."""
+        if self.query.device.type == "cpu":
+            return _CPU_BLOCK * torch.get_num_threads(), _CPU_KEYS
+        return _BLOCK, _KEYS
 
 
-def _row_sums(scores: Tensor) -> Tensor:
-    """(…, rows, 2): the largest score of a row, and log Σ exp (score − largest).
+def _common(span: Span, other: Span) -> Span:
+    start = max(span[0], other[0])
+    return start, max(start, min(span[1], other[1]))
 
-    Apart, since their sum would lose the second beside scores that are masked with a large number.
-    Where all are −∞: 0 and −∞.
-    """
-    if scores.shape[-1] == 0:
-        top = scores.new_zeros(scores.shape[:-1])
+
+def _combined(result: Tensor | None, weights: Tensor, head: Head) -> Tensor:
+    if result is None:
+        return weights
+    return result + weights if head == "mean" else torch.maximum(result, weights)
+
+
+def _include(result: Tensor, values: Tensor, reduce: Reduce) -> None:
+    """Add to sums, or raise maxima."""
+    if reduce == "mean":
+        result += values
     else:
-        top = scores.amax(-1)
-        top = torch.where(top == -math.inf, 0.0, top)
-    return torch.stack([top, torch.exp(scores - top[..., None]).sum(-1).log()], -1)
+        torch.maximum(result, values, out=result)
 
 
 def _check_index(what: str, index: int, count: int) -> None:

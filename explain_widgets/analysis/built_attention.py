@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -36,6 +37,12 @@ class BuiltAttention(Attention):
     def block(self, heads: Span, rows: Span, keys: Span) -> Tensor:
         """The weights of a block of heads, queries and keys: (heads, rows, keys)."""
         return self.built[slice(*heads), slice(*rows), slice(*keys)].to(self._dtype)
+
+    def _head_chunk(
+        self, head: int, rows: Span, keys: Span, every: int, key_edges: list[int] | None
+    ) -> Iterator[tuple[Span, Tensor]]:
+        for span in self._key_spans(keys, key_edges):
+            yield span, self.built[head, slice(*rows, every), slice(*span)].to(self._dtype)
 
 
 def built_attention(weights: Tensor, *, name: str, kind: str, source: str, note: str) -> Attention:

@@ -37,9 +37,9 @@ class ScoreFunction:
             changed: Tensor = mapped(scores, batches, heads, queries, keys)
         return changed.to(scores.dtype)
 
-    def keys_stop(self, rows: Span, stop: int) -> int:
+    def keys_seen(self, rows: Span, keys: Span) -> Span:
         """See `ScoreStep`."""
-        return stop
+        return keys
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class MaskFunction:
             keep: Tensor = mapped(*_places(block, self.heads, scores.device))
         return scores.masked_fill(~keep, float("-inf"))
 
-    def keys_stop(self, rows: Span, stop: int) -> int:
+    def keys_seen(self, rows: Span, keys: Span) -> Span:
         """See `ScoreStep`."""
-        return stop
+        return keys
 
 
 def _places(block: Block, heads: int, device: torch.device) -> tuple[Tensor, ...]:
     """Batch entries and heads (as long as each other), queries and keys of a block."""
     folded = torch.arange(*block.heads, device=device)
-    queries = torch.arange(*block.rows, device=device)
-    return folded // heads, folded % heads, queries, torch.arange(*block.keys, device=device)
+    queries, keys = block.row_positions(device), block.key_positions(device)
+    return folded // heads, folded % heads, queries, keys
 
 
 def _indexable() -> AbstractContextManager[Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from explain_widgets.analysis.attention import Attention, Head, HeadStatistics
+from explain_widgets.analysis.attention import Attention, Head
+from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.samples import Token

@@ -101,7 +101,8 @@ HEAD_CHOICES: list[analysis.Head] = [0, 3, "mean", "max"]
 
 @pytest.fixture
 def _blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analysis, "_BLOCK", block)
+    monkeypatch.setattr(analysis, "_CPU_BLOCK", block)
+    monkeypatch.setattr(analysis, "_CPU_KEYS", max(1, block // 4))
 
 
 @every_case
@@ -166,7 +167,7 @@ def test_a_tile_after_its_sums_are_known() -> None:
     """Sums kept from an earlier question give the same as those computed for the tile alone."""
     attention = make(CASES["causal and masked"])
     close(attention.column(1, 4), plain(attention)[1, :, 4])
-    assert 1 in attention._sums
+    assert attention._sums.known(1, (0, 13)) is not None
     close(attention.tile(1, (2, 9), (3, 8), (7, 5)), plain(attention)[1, 2:9, 3:8])
 
 
@@ -295,14 +296,14 @@ def test_a_step_on_a_block_is_the_block_of_the_step(step: ScoreStep) -> None:
 
 @pytest.mark.parametrize("offset", [-4, -1, 0, 1, 5])
 @pytest.mark.parametrize("fill", [-INF, -1e30])
-def test_keys_stop_is_the_end_of_what_rows_see(offset: int, fill: float) -> None:
+def test_keys_seen_end_with_what_rows_see(offset: int, fill: float) -> None:
     step = Causal(offset, fill)
     for start, stop in [(0, 1), (0, 4), (3, 7), (6, 7)]:
         block = Block((0, 1), (start, stop), (0, 9))
         seen = step.apply(torch.zeros(1, stop - start, 9), block)[0] == 0
         expected = int(seen.any(0).nonzero().max()) + 1 if seen.any() else 0
-        assert step.keys_stop((start, stop), 9) == (expected if fill == -INF else 9)
-        assert step.keys_stop((start, stop), 2) <= 2
+        assert step.keys_seen((start, stop), (0, 9)) == (0, expected if fill == -INF else 9)
+        assert step.keys_seen((start, stop), (1, 2))[1] <= 2
 
 
 # --- pooling ----------------------------------------------------------------------------------
