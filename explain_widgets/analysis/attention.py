@@ -28,6 +28,7 @@ Head: TypeAlias = int | Literal["mean", "max"]
 # and what is worth a kernel's start elsewhere. A CPU's threads share a block.
 _CPU_BLOCK, _CPU_KEYS = 2**18, 2**11
 _BLOCK, _KEYS = 2**23, 2**13
+_CHANNELS = 32
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,7 @@ class Attention:
         # The borders of the rows of pixels, counted in the queries that are looked at.
         row_edges = [max(0, -((first - edge) // every)) for edge in row_edges]
         sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
+        is_reduced = sizes.numel() < (rows[1] - rows[0]) * (keys[1] - keys[0])
         picture = torch.zeros_like(sizes)
         done = 0
         for start, stop in self._row_chunks((0, row_edges[-1])):
@@ -232,13 +234,16 @@ class Attention:
             for span, weights in self._chunk(head, some, keys, every, key_edges):
                 left, clipped = clip_edges(key_edges, span)
                 pooled = gather_bins(weights, clipped, 1, reduce)
-                _include(strip[:, left : left + pooled.shape[1]], pooled, reduce)
+                if span == keys:
+                    strip = pooled
+                else:
+                    _include(strip[:, left : left + pooled.shape[1]], pooled, reduce)
             top, clipped = clip_edges(row_edges, (start, stop))
             pooled = gather_bins(strip, clipped, 0, reduce)
             bottom = top + len(pooled)
             _include(picture[top:bottom], pooled, reduce)
             finished = bisect.bisect_right(row_edges, stop) - 1
-            if reduce == "mean":
+            if reduce == "mean" and is_reduced:
                 picture[done:finished] /= sizes[done:finished]
             done = finished
             yield Tile(picture, done)
@@ -387,7 +392,7 @@ class Attention:
         if group > 1:
             key_heads = torch.arange(*block.heads, device=self.key.device) // group
         key = self.key[key_heads, slice(*block.keys)].to(self._dtype)
-        scores = (query.to(self._dtype) * self.scale) @ key.mT
+        scores = _product(query.to(self._dtype) * self.scale, key)
         for step in self.steps:
             scores = step.apply(scores, block)
         return scores
@@ -423,6 +428,15 @@ class Attention:
         if self.query.device.type == "cpu":
             return _CPU_BLOCK * torch.get_num_threads(), _CPU_KEYS
         return _BLOCK, _KEYS
+
+
+def _product(query: Tensor, key: Tensor) -> Tensor:
+    """The product query · keyᵀ, channels a few at a time: half the rounding error."""
+    scores = query[..., :_CHANNELS] @ key[..., :_CHANNELS].mT
+    for start in range(_CHANNELS, query.shape[-1], _CHANNELS):
+        some = slice(start, start + _CHANNELS)
+        scores.baddbmm_(query[..., some], key[..., some].mT)
+    return scores
 
 
 def _common(span: Span, other: Span) -> Span:

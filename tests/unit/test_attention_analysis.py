@@ -14,7 +14,15 @@ from torch import Tensor
 from explain_widgets.analysis import attention as analysis
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.pooling import edges, pool
-from explain_widgets.analysis.score_steps import Bias, Block, Causal, Masked, ScoreStep
+from explain_widgets.analysis.score_steps import (
+    Bias,
+    Block,
+    Causal,
+    Masked,
+    Ranges,
+    ScoreStep,
+    as_ranges,
+)
 
 INF = math.inf
 HEADS, QUERIES, KEYS, WIDTH = 4, 13, 17, 6
@@ -198,11 +206,18 @@ def test_statistics(case: Case, kind: str) -> None:
                 a[i - start, i - 1] for i in range(start, stop) if 0 < i <= attention.keys
             )
             / (stop - start),
+            "same": sum(a[i - start, i] for i in range(start, stop) if i < attention.keys)
+            / (stop - start),
+            "following": sum(
+                a[i - start, i + 1] for i in range(start, stop) if i + 1 < attention.keys
+            )
+            / (stop - start),
         }
+        torch.testing.assert_close(found.received.double(), a.mean(0), atol=1e-6, rtol=1e-5)
         if head == "max":
             expected |= {"entropy": None, "distance": None}  # they do not sum to one
         if kind == "cross":
-            expected |= {"distance": None, "previous": None}
+            expected |= dict.fromkeys(("distance", "previous", "same", "following"))
         for name, value in expected.items():
             ours = getattr(found, name)
             assert ours == pytest.approx(None if value is None else float(value), abs=1e-5), name
@@ -273,14 +288,184 @@ def test_out_of_range(ask: Callable[[Attention], Any], message: str) -> None:
         ask(make(CASES["cross"]))
 
 
+# --- long inputs ------------------------------------------------------------------------------
+
+
+def long(
+    tokens: int = 3000, steps: tuple[ScoreStep, ...] = (Causal(),), sharp: float = 2
+) -> Attention:
+    """More than one block of keys, and no multiple of any block."""
+    query, key = (torch.randn(2, tokens, 64) * sharp for _ in range(2))
+    return Attention(query, key, 0.125, steps)
+
+
+@pytest.mark.parametrize(("sharp", "tolerance"), [(1.5, 1e-6), (4, 5e-6)])
+def test_long_inputs_are_as_exact_as_promised(sharp: float, tolerance: float) -> None:
+    attention = long(sharp=sharp)
+    expected = plain(attention)
+    scores = attention.query.double() @ attention.key.double().mT * attention.scale
+    assert (scores.abs().max() < 20) == (sharp < 2)
+    whole = attention.tile(0, (0, 3000), (0, 3000), (3000, 3000)).double()
+    assert (whole - expected[0]).abs().max() <= tolerance
+    ahead = torch.ones(3000, 3000, dtype=torch.bool).triu(1)
+    log_sums = attention._sums.known(0, (0, 3000))
+    assert log_sums is not None
+    exact = scores[0].masked_fill(ahead, -INF).logsumexp(-1)
+    # In single precision a sum near 100 is no more exact than that.
+    assert (log_sums.double().sum(-1) - exact).abs().max() <= (4e-6 if sharp < 2 else 2e-5)
+    for reduce in ("mean", "max"):
+        for size in ((300, 300), (512, 512)):
+            picture = attention.overview(1, size, reduce).double()
+            plainly = pool(
+                expected[1], edges((0, 3000), size[0]), edges((0, 3000), size[1]), reduce
+            )
+            assert (picture - plainly).abs().max() <= tolerance
+
+
+def test_a_tile_comes_row_by_row_and_can_be_left_and_asked_for_again() -> None:
+    attention = long()
+    expected = pool(plain(attention)[0], edges((0, 3000), 100), edges((0, 3000), 100), "mean")
+    steps = attention.tile_steps(0, (0, 3000), (0, 3000), (100, 100))
+    done = 0
+    for tile in itertools.islice(steps, 5):
+        assert tile.done >= done
+        done = tile.done
+        close(tile.picture[:done], expected[:done])
+    assert 0 < done < 100
+    steps.close()
+    assert attention._sums.known(0, (0, 30 * (done - 1))) is not None  # what was summed is kept
+    close(attention.overview(0, (100, 100)), expected)
+
+
+def test_a_preview_looks_at_each_so_manyth_query() -> None:
+    attention = long()
+    expected = plain(attention)[1]
+    preview = attention.tile(1, (0, 3000), (0, 3000), (100, 60), every=30)
+    looked = expected[15::30].unflatten(1, (60, 50)).mean(-1)
+    close(preview, looked)
+    # Each row of pixels has a query, whatever is asked for.
+    close(attention.tile(1, (0, 9), (0, 9), (9, 9), every=100), expected[:9, :9])
+    close(attention.tile(1, (0, 9), (0, 9), (4, 9), every=2), expected[1:9:2, :9])
+
+
+def test_no_more_than_some_blocks_are_in_memory() -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        """The largest tensor that anything returned."""
+
+        elements = 0
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            result = func(*args, **(kwargs or {}))
+            for tensor in torch.utils._pytree.tree_leaves(result):
+                if isinstance(tensor, Tensor):
+                    self.elements = max(self.elements, tensor.untyped_storage().nbytes() // 4)
+            return result
+
+    attention = long(6000)
+    own = attention.query.numel()
+    with Largest() as largest:
+        attention.overview("mean", (64, 64))
+        attention.statistics(0)
+        attention.column(1, 3)
+        attention.tile(0, (5000, 5500), (100, 600), (500, 500))
+    assert largest.elements <= max(own, 2 * analysis._CPU_BLOCK * torch.get_num_threads())
+
+
+def test_statistics_come_in_steps_with_the_share_that_is_done() -> None:
+    attention = long()
+    steps, shares = attention.statistics_steps(0), []
+    try:
+        while True:
+            shares.append(next(steps))
+    except StopIteration as stop:
+        found = stop.value
+    assert shares == sorted(shares)
+    assert len(shares) > 3
+    assert shares[-1] == 1
+    expected = plain(attention)[0]
+    assert found.entropy == pytest.approx(
+        float(torch.special.entr(expected).sum() / math.log(2) / 3000), rel=1e-5
+    )
+    places = torch.arange(3000)
+    distance = (expected * (places[:, None] - places).abs()).sum() / 3000
+    assert found.distance == pytest.approx(float(distance), rel=1e-5)
+
+
+def test_induction_is_the_weight_on_what_followed_the_same_token() -> None:
+    tokens = torch.randint(0, 40, (300,))
+    attention = Attention(torch.randn(1, 300, 8), torch.randn(1, 300, 8), 1.0, (Causal(),))
+    weights = plain(attention)[0]
+    pairs = []
+    for query in range(300):
+        before = [p for p in range(query) if tokens[p] == tokens[query]]
+        if before and before[-1] + 1 < query:
+            pairs.append(weights[query, before[-1] + 1])
+    found = attention.statistics(0, tokens=tokens).induction
+    assert found == pytest.approx(float(torch.stack(pairs).mean()), abs=1e-6)
+    assert attention.statistics(0).induction is None
+    assert attention.statistics(0, tokens=range(300)).induction is None
+
+
+def test_the_strongest_keys() -> None:
+    attention = make(CASES["cross"])
+    keys, weights = attention.top_keys(2, 5, 3)
+    expected = plain(attention)[2, 5].sort(descending=True)
+    assert keys.tolist() == expected.indices[:3].tolist()
+    close(weights, expected.values[:3])
+    assert len(attention.top_keys("mean", 0, 100)[0]) == KEYS
+
+
+def masks() -> dict[str, tuple[Tensor, bool]]:
+    """Masks of 40 × 50, and whether each query sees one stretch of what is not padding."""
+    rows, keys = torch.arange(40)[:, None], torch.arange(50)
+    not_padding = (keys > 2) & (keys != 20)
+    causal = keys <= rows + 10
+    ragged = torch.rand(40, 50) > 0.5
+    return {
+        "causal": (causal, True),
+        "sliding": (causal & (keys > rows), True),
+        "padded": (not_padding.expand(40, 50), True),
+        "sliding and padded": (causal & (keys > rows) & not_padding, True),
+        "rows that see nothing": (causal & (rows > 5), True),
+        "a hole in some rows": (causal & ((keys != 7) | (rows < 20)), False),
+        "ragged": (ragged, False),
+    }
+
+
+@pytest.mark.parametrize(("keep_", "fits"), masks().values(), ids=masks())
+def test_masks_as_ranges(keep_: Tensor, fits: bool) -> None:
+    steps = as_ranges(keep_)
+    assert (steps is not None) == fits
+    if steps is None:
+        return
+    query, key = torch.randn(2, 40, 8), torch.randn(2, 50, 8)
+    plainly = Attention(query, key, 1.0, (Masked(keep_[None]),))
+    ranges = Attention(query, key, 1.0, steps)
+    close(ranges.weights(), plain(plainly))
+    close(
+        ranges.tile(1, (3, 37), (5, 45), (7, 9)), plainly.tile(1, (3, 37), (5, 45), (7, 9)).double()
+    )
+    close(
+        ranges.tile(1, (0, 40), (0, 50), (5, 9), every=8),
+        plainly.tile(1, (0, 40), (0, 50), (5, 9), every=8).double(),
+    )
+    assert all(not isinstance(step, Ranges) or step.starts.shape == (40,) for step in steps)
+
+
 # --- score steps ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        Causal(), Causal(3), Causal(-3), Causal(2, -5.0), Masked(keep(1, 1, 9)),
-        Masked(keep(2, 7, 9), -1e4), Bias(torch.randn(2, 1, 9)), Bias(torch.randn(1, 7, 9)),
+        Causal(), Causal(3), Causal(-3), Causal(2, -5.0),
+        Ranges(torch.tensor([0, 1, 1, 2, 0, 4, 5]), torch.tensor([3, 5, 9, 2, 9, 6, 8])),
+        Masked(keep(1, 1, 9)), Masked(keep(2, 7, 9), -1e4),
+        Bias(torch.randn(2, 1, 9)), Bias(torch.randn(1, 7, 9)),
     ],
 )  # fmt: skip
 def test_a_step_on_a_block_is_the_block_of_the_step(step: ScoreStep) -> None:

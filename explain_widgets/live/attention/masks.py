@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.score_steps import Bias, Causal, Masked, ScoreStep
+from explain_widgets.analysis.score_steps import Bias, Causal, Masked, ScoreStep, as_ranges
 
 
 def mask_steps(mask: Tensor | None, leading: torch.Size, is_causal: bool) -> tuple[ScoreStep, ...]:
@@ -64,4 +64,6 @@ def _boolean(keep: Tensor, fill: float) -> list[ScoreStep]:
             return [Causal(fill=fill), *columns]
         if bool((keep == seen).all()):
             keep = seen
+        elif len(keep) == 1 and (ranges := as_ranges(keep[0], fill)) is not None:
+            return list(ranges)
     return [Masked(keep.clone(), fill)]
