@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.score_steps import Span
 
 
@@ -37,6 +37,11 @@ class BuiltAttention(Attention):
     def block(self, heads: Span, rows: Span, keys: Span) -> Tensor:
         """The weights of a block of heads, queries and keys: (heads, rows, keys)."""
         return self.built[slice(*heads), slice(*rows), slice(*keys)].to(self._dtype)
+
+    def sum_steps(self, head: Head) -> Iterator[float]:
+        """Nothing: no weight needs the others of its row."""
+        self._heads_of(head)
+        yield from ()
 
     def _head_chunk(
         self, head: int, rows: Span, keys: Span, every: int, key_edges: list[int] | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import matplotlib.figure
@@ -14,6 +15,7 @@ import traitlets
 from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention, Head
+from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.export.figures import attention_figure
 from explain_widgets.live.attention import AttentionLayer
@@ -23,6 +25,7 @@ from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.attention_words import (
     head_name,
     reduction,
+    sampled,
     statistics_message,
     texts,
     token_message,
@@ -35,6 +38,12 @@ VIEWS = ("matrix", "lines", "text")
 _MOST_PIXELS = 512
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
 _STILL_PIXELS = 96
+_CPU_AT_ONCE = 2**25
+_PARTIAL_SECONDS = 0.25
+_GRID_SECONDS = 1.0
+# Queries that a thumbnail of a long input is made of, at least.
+_GRID_QUERIES = 64
+_MOST_STATISTICS = 1000
 
 
 class AttentionExplorer(Explorer):
@@ -103,6 +112,7 @@ class AttentionExplorer(Explorer):
         return self._layers
 
     def _prepare(self) -> None:
+        self._statistics: dict[Hashable, HeadStatistics] = {}
         self._layers = self.live.attention_layers(self.sample)
         self.layer_name = self._layers[0].name
         self.query = self._first_word()
@@ -142,14 +152,17 @@ class AttentionExplorer(Explorer):
         return self._figure(_MOST_PIXELS)
 
     def _still_figure(self) -> matplotlib.figure.Figure:
-        return self._figure(_STILL_PIXELS)
+        return self._figure(_STILL_PIXELS, quick=True)
 
-    def _figure(self, most_pixels: int) -> matplotlib.figure.Figure:
+    def _figure(self, most_pixels: int, quick: bool = False) -> matplotlib.figure.Figure:
         attention = self.live.attention(self.layer, self.sample)
         sample = self.live.samples[self.sample]
         rows, keys = self._shown(attention, sample, self.padding)
         size = _fitting(rows, most_pixels), _fitting(keys, most_pixels)
-        weights = attention.tile(self.head, rows, keys, size).float().cpu().numpy()
+        every = 1
+        if quick and 2 * attention.queries * attention.keys > _at_once(self.live.device):
+            every = max(1, (rows[1] - rows[0]) // size[0])
+        weights = attention.tile(self.head, rows, keys, size, every=every).float().cpu().numpy()
         lists = sample.token_lists
         names = token_names(attention, lists)
         labels = [
@@ -157,8 +170,8 @@ class AttentionExplorer(Explorer):
             for name, span, pixels in zip(names, (rows, keys), size, strict=True)
         ]
         title = f"{attention.name} · {head_name(self.head)} · {sample.title}"
-        reduced = reduction(rows, keys, size)
-        title += f"\n{reduced}" if reduced else ""
+        said = [reduction(rows, keys, size), sampled(every)]
+        title += "".join(f"\n{part}" for part in said if part)
         return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
 
     # Requests; see docs/protocol.md.
@@ -200,58 +213,139 @@ class AttentionExplorer(Explorer):
         )
 
     def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """A thumbnail of every head of every layer; other requests come between the layers."""
+        """A thumbnail of every head of every layer; other requests come between the heads.
+
+        Of long inputs first from some of the queries, then from all where that takes seconds.
+        """
         index, (height, width) = int(selection["sample"]), selection["size"]
         sample = self.live.samples[index]
-        thumbnails: list[npt.NDArray[np.uint8]] = []
-        for number, layer in enumerate(self.live.attention_layers(index)):
-            attention = self.live.attention(number, index)
-            rows, keys = self._shown(layer, sample, bool(selection.get("padding")))
-            for head in range(layer.heads):
-                tile = attention.tile(head, rows, keys, (height, width)).float().cpu().numpy()
-                picture = weights_picture(tile, selection["scale"])
-                thumbnails.append(_enlarged(picture.levels, height, width))
-            yield None
-        yield Reply(arrays={"thumbnails": np.stack(thumbnails)})
+        layers = self.live.attention_layers(index)
+        spans = [self._shown(layer, sample, bool(selection.get("padding"))) for layer in layers]
+        work = sum(
+            2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
+            for layer, (rows, keys) in zip(layers, spans, strict=True)
+        )
+        queries = max(rows[1] - rows[0] for rows, _ in spans)
+        few = max(1, queries // max(height, _GRID_QUERIES))
+        at_once = 8 * _at_once(self.live.device)
+        passes = [1] if work <= at_once else [few, 1] if work <= 8 * at_once else [few]
+        thumbnails = np.zeros((sum(layer.heads for layer in layers), height, width), np.uint8)
+        sent = time.monotonic()
+        for every in passes:
+            done = 0
+            for number, (rows, keys) in enumerate(spans):
+                attention = self.live.attention(number, index)
+                for head in range(attention.heads):
+                    tile = attention.tile(head, rows, keys, (height, width), every=every)
+                    picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
+                    thumbnails[done] = _enlarged(picture.levels, height, width)
+                    done += 1
+                    if work > at_once:
+                        yield None
+                yield None
+                if time.monotonic() - sent > _GRID_SECONDS:
+                    note = sampled(passes[0])
+                    yield Reply({"note": note}, {"thumbnails": thumbnails.copy()})
+                    sent = time.monotonic()
+        yield Reply({"note": sampled(passes[-1])}, {"thumbnails": thumbnails})
 
-    def answer_head(self, selection: dict[str, Any]) -> Reply:
+    def answer_head(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """The matrix of one head, its statistics, and the row and column of the query.
 
         Where the browser has it already, read from the revision ``known``, and nothing has changed
-        since: no more than that.
+        since: no more than that. Of long inputs first a preview, then the rest from the top.
         """
         index, head = int(selection["sample"]), selection["head"]
         # Before the question, which may find that the model has changed.
         revision = self.live.revision
         attention = self.live.attention(int(selection["layer"]), index)
         if selection.get("known") == self.live.revision:
-            return Reply({"unchanged": True})
+            yield Reply({"unchanged": True})
+            return
         sample = self.live.samples[index]
         shown = self._shown(attention, sample, bool(selection.get("padding")))
         rows = _span(selection.get("rows"), shown[0])
         keys = _span(selection.get("keys"), shown[1])
         height, width = selection.get("size") or (_MOST_PIXELS, _MOST_PIXELS)
         size = min(_fitting(rows), height), min(_fitting(keys), width)
-        tile = attention.tile(head, rows, keys, size).float().cpu().numpy()
-        picture = weights_picture(tile, selection["scale"])
-        exact = _row_and_column(attention, head, selection.get("query"))
-        return Reply(
-            {
-                "revision": revision,
-                "rows": rows,
-                "keys": keys,
-                "statistics": statistics_message(attention.statistics(head, *shown), head),
-                "footer": self._footer(attention, head, reduction(rows, keys, size)),
-            },
-            {
-                "matrix": picture,
-                **{name: _float32(row) for name, row in exact.items() if row is not None},
-            },
-        )
+        query = selection.get("query")
+        place = (revision, index, int(selection["layer"]), head, shown)
 
-    def answer_ahead(self, selection: dict[str, Any]) -> Reply:
-        """As `answer_head`, for a head that may be looked at next."""
-        return self.answer_head(selection)
+        def reply(tile: Tensor, exact: dict[str, Tensor | None], progress: str = "") -> Reply:
+            picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
+            statistics = self._statistics.get(place)
+            return Reply(
+                {
+                    "revision": revision,
+                    "rows": rows,
+                    "keys": keys,
+                    "statistics": statistics_message(statistics, head),
+                    "footer": self._footer(attention, head, reduction(rows, keys, size)),
+                    "progress": progress,
+                },
+                {
+                    "matrix": picture,
+                    **{name: _float32(row) for name, row in exact.items() if row is not None},
+                },
+            )
+
+        heads = attention.heads if isinstance(head, str) else 1
+        work = heads * (rows[1] - rows[0]) * (attention.keys + keys[1] - keys[0])
+        at_once = _at_once(self.live.device)
+        every = max(1, (rows[1] - rows[0]) // size[0]) if work > at_once else 1
+        tile = attention.tile(head, rows, keys, size, every=every)
+        row = _row_and_column(attention, head, query, column=False)
+        follows = self._statistics.get(place) is None or query is not None
+        long = attention.queries * attention.keys > at_once
+        if every > 1:
+            preview = f"preview from {sampled(every)}"
+            yield reply(tile, row, f"{preview}, 0 % refined")
+            sent = time.monotonic()
+            for step in attention.tile_steps(head, rows, keys, size):
+                tile[: step.done] = step.picture[: step.done]
+                if time.monotonic() - sent > _PARTIAL_SECONDS and step.done < size[0]:
+                    yield reply(tile, row, f"{preview}, {100 * step.done // size[0]} % refined")
+                    sent = time.monotonic()
+                else:
+                    yield None
+        if long and follows:
+            yield reply(tile, row, "exact; statistics and column follow")
+        if query is not None:
+            for _ in attention.sum_steps(head):
+                yield None
+        yield from self._read_statistics(attention, head, shown, place)
+        yield reply(tile, _row_and_column(attention, head, query))
+
+    def _read_statistics(
+        self,
+        attention: Attention,
+        head: Head,
+        shown: tuple[Span, Span],
+        place: Hashable,
+    ) -> Iterator[None]:
+        """Statistics of a head, kept: a query or window picked later changes none of them."""
+        if place in self._statistics:
+            return
+        steps = attention.statistics_steps(head, *shown)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found: HeadStatistics = stop.value
+                break
+            if attention.queries * attention.keys > _at_once(self.live.device):
+                yield None
+        if len(self._statistics) >= _MOST_STATISTICS:
+            self._statistics.pop(next(iter(self._statistics)))
+        self._statistics[place] = found
+
+    def answer_ahead(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """As `answer_head`, for a head that may be looked at next; not of long inputs."""
+        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        if attention.queries * attention.keys > _at_once(self.live.device):
+            yield Reply({"skipped": True})
+        else:
+            yield from self.answer_head(selection)
 
     def answer_row(self, selection: dict[str, Any]) -> Reply:
         """Where one query looks, exactly."""
@@ -259,11 +353,13 @@ class AttentionExplorer(Explorer):
         row = attention.row(selection["head"], int(selection["query"]))
         return Reply(arrays={"from": _float32(row)})
 
-    def answer_column(self, selection: dict[str, Any]) -> Reply:
+    def answer_column(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Who looks at one key, exactly."""
         attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        for _ in attention.sum_steps(selection["head"]):
+            yield None
         column = attention.column(selection["head"], int(selection["key"]))
-        return Reply(arrays={"to": _float32(column)})
+        yield Reply(arrays={"to": _float32(column)})
 
     def _footer(self, attention: Attention, head: Head, reduced: str) -> str:
         parts = [
@@ -364,14 +460,19 @@ def _in_range(what: str, value: int, count: int) -> int:
 
 
 def _row_and_column(
-    attention: Attention, head: Head, query: int | None
+    attention: Attention, head: Head, query: int | None, column: bool = True
 ) -> dict[str, Tensor | None]:
     has_row = query is not None and 0 <= query < attention.queries
-    has_column = query is not None and 0 <= query < attention.keys
+    has_column = column and query is not None and 0 <= query < attention.keys
     return {
         "from": attention.row(head, query) if has_row and query is not None else None,
         "to": attention.column(head, query) if has_column and query is not None else None,
     }
+
+
+def _at_once(device: torch.device) -> int:
+    """Scores that are computed before anything is sent: a tenth of a second or less."""
+    return _CPU_AT_ONCE if device.type == "cpu" else 64 * _CPU_AT_ONCE
 
 
 def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:

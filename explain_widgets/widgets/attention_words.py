@@ -58,16 +58,26 @@ _DEFINITIONS = {
 }
 
 
-def statistics_message(found: HeadStatistics, head: Head) -> list[dict[str, Any]]:
-    """The statistics of a head as they are sent: with their definitions, and as shown."""
+def sampled(every: int) -> str:
+    """Of how many queries a preview is made, in words; empty where it is none."""
+    return "" if every == 1 else f"1 of {every} queries"
+
+
+def statistics_message(found: HeadStatistics | None, head: Head) -> list[dict[str, Any]]:
+    """The statistics of a head as they are sent: with their definitions, and as shown.
+
+    None: they are not there yet.
+    """
     absent = "not for max" if head == "max" else "not for cross-attention"
+    absent = "…" if found is None else absent
     values = [
-        ("Entropy", found.entropy, "bits", "{:.2f} bits"),
-        ("Mean distance", found.distance, "tokens", "{:.1f} tokens"),
-        ("Mass on first", found.first, "", "{:.2f}"),
-        ("Mass on last", found.last, "", "{:.2f}"),
-        ("Previous-token score", found.previous, "", "{:.2f}"),
+        ("Entropy", "entropy", "bits", "{:.2f} bits"),
+        ("Mean distance", "distance", "tokens", "{:.1f} tokens"),
+        ("Mass on first", "first", "", "{:.2f}"),
+        ("Mass on last", "last", "", "{:.2f}"),
+        ("Previous-token score", "previous", "", "{:.2f}"),
     ]
+    rows = [(name, getattr(found, field, None), unit, form) for name, field, unit, form in values]
     return [
         {
             "name": name,
@@ -76,5 +86,5 @@ def statistics_message(found: HeadStatistics, head: Head) -> list[dict[str, Any]
             "definition": _DEFINITIONS[name],
             "text": absent if value is None else form.format(value),
         }
-        for name, value, unit, form in values
+        for name, value, unit, form in rows
     ]

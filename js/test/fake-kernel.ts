@@ -259,6 +259,7 @@ export class FakeKernel {
           statistic("Previous-token score", "0.04", "Mean weight of the key right before the query."),
         ],
         footer: "sdpa · weights recomputed from Q·K for the picked head",
+        progress: "",
       },
       ...pack({ matrix: this.reduced(selection), ...lines }),
     };

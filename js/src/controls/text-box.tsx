@@ -2,18 +2,22 @@ import { useState } from "preact/hooks";
 
 interface TextBoxProps {
   label: string;
+  /** What its button says. */
+  action: string;
+  /** The text stays, to be handed over again. */
+  keep?: boolean;
   disabled: boolean;
   onEnter(text: string, event: Event): void;
 }
 
 /** A line of text that is handed over with Enter or its button. */
-export function TextBox({ label, disabled, onEnter }: TextBoxProps) {
+export function TextBox({ label, action, keep = false, disabled, onEnter }: TextBoxProps) {
   const [text, setText] = useState("");
   const enter = (event: Event) => {
     event.preventDefault();
     if (text.trim() === "") return;
     onEnter(text, event);
-    setText("");
+    if (!keep) setText("");
   };
   return (
     <form class="xw-textbox" onSubmit={enter}>
@@ -26,7 +30,7 @@ export function TextBox({ label, disabled, onEnter }: TextBoxProps) {
         onInput={(event) => setText(event.currentTarget.value)}
       />
       <button type="submit" class="xw-button" disabled={disabled || text.trim() === ""}>
-        Add
+        {action}
       </button>
     </form>
   );

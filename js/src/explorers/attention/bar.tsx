@@ -1,3 +1,4 @@
+import { useState } from "preact/hooks";
 import { Check } from "../../controls/check";
 import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
@@ -78,12 +79,30 @@ function Position({ store, lastHead }: BarProps) {
   );
 }
 
+/** Finds a token and jumps to it; Enter again for the next. */
+function Search({ store }: { store: AttentionStore }) {
+  const [found, setFound] = useState("");
+  const find = (text: string, event: Event) => {
+    const place = store.find(text, event);
+    setFound(place === null ? "not found" : `${place.number + 1} of ${place.count}`);
+  };
+  return (
+    <>
+      <TextBox label="Find token" action="Next" keep disabled={store.state.lost !== null} onEnter={find} />
+      <span class="xw-note" role="status">
+        {found}
+      </span>
+    </>
+  );
+}
+
 /** All controls, in one bar on top. */
 export function Bar({ store, lastHead }: BarProps) {
   const { selection, content, lost } = store.state;
   const { view, scale, colormap, padding } = selection;
   const disabled = lost !== null || content === null;
   const maps = store.colormaps.map((name) => [name, name] as const);
+  const hasTokens = content?.layers[selection.layer]?.query_tokens != null;
   const paddingMatters = padding || (content?.layers.some(hidesPadding) ?? false);
   return (
     <div class="xw-bar">
@@ -119,9 +138,11 @@ export function Bar({ store, lastHead }: BarProps) {
           onToggle={(checked, event) => store.move({ padding: checked }, event)}
         />
       )}
+      {hasTokens && <Search store={store} />}
       {store.canAppend && (
         <TextBox
           label="New sentence"
+          action="Add"
           disabled={lost !== null}
           onEnter={(text, event) => store.append(text, event)}
         />

@@ -42,10 +42,10 @@ function View({ store }: { store: AttentionStore }) {
   );
 }
 
-function drawnAs({ matrix, partial }: Picture): string {
+function drawnAs({ matrix, partial, progress }: Picture): string {
   const [low, high] = matrix.range ?? [0, 0];
   const note = matrix.note || `${matrix.dtype} of ${short(low)}…${short(high)}`;
-  return partial ? `${note} · coarse, being refined` : note;
+  return partial && !progress.startsWith("exact") ? `${note} · ${progress}` : note;
 }
 
 function Footer({ picture }: { picture: Picture | null }) {
@@ -63,6 +63,27 @@ function Footer({ picture }: { picture: Picture | null }) {
   );
 }
 
+/** What is still to come of a long input, and what stops it. */
+function Progress({ store, progress }: { store: AttentionStore; progress: string }) {
+  const { stopped } = store.state;
+  const share = /(\d+) %/.exec(progress)?.[1];
+  return (
+    <>
+      <span>{stopped ? `Stopped: ${progress}` : progress}</span>
+      {share !== undefined && <progress value={share} max={100} aria-label="Refined" />}
+      {stopped ? (
+        <button type="button" class="xw-button" onClick={(event) => store.goOn(event)}>
+          Go on
+        </button>
+      ) : (
+        <button type="button" class="xw-button" onClick={() => store.stop()}>
+          Stop
+        </button>
+      )}
+    </>
+  );
+}
+
 function Strips({ store }: { store: AttentionStore }) {
   const { error, waiting, lost, picture } = store.state;
   return (
@@ -72,11 +93,7 @@ function Strips({ store }: { store: AttentionStore }) {
       </div>
       <div class="xw-strip xw-status" role="status">
         {lost === null && waiting}
-        {lost === null && picture?.partial && (
-          <button type="button" class="xw-button" onClick={() => store.stop()}>
-            Stop
-          </button>
-        )}
+        {lost === null && picture?.partial && <Progress store={store} progress={picture.progress} />}
       </div>
     </>
   );

@@ -38,6 +38,7 @@ export function Overview({ store }: { store: AttentionStore }) {
     <section class="xw-overview" aria-label="Heads">
       <div>
         <h3>All heads · click to pick</h3>
+        {grid !== null && grid.note !== "" && <p class="xw-note">{`from ${grid.note}`}</p>}
         {mosaic !== null && grid !== null && table !== null && (
           <HeadGrid
             mosaic={mosaic}

@@ -112,7 +112,9 @@ export function Reading({ store }: { store: AttentionStore }) {
       <DirectionSwitch store={store} />
       {query === null && <p class="xw-note">Click a row of the matrix or a token to read its weights.</p>}
       {query !== null && weights === null && (
-        <p class="xw-note">{`${named(own, query)} is no ${role} of this layer.`}</p>
+        <p class="xw-note">
+          {picture.partial ? "Being read…" : `${named(own, query)} is no ${role} of this layer.`}
+        </p>
       )}
       <div class="xw-reading-text">
         <ColouredText store={store} picture={picture} />

@@ -1,4 +1,5 @@
-import { length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
+import type { Token } from "../../marks/tokens";
+import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
 import type { HeadSelection, Layer, Picture, SampleContent, Selection } from "./types";
 
 /** Tokens a side of the lines view: more lines than this cannot be told apart. */
@@ -30,6 +31,48 @@ const page = (full: Span, first: number): Span => {
   const start = Math.max(full[0], Math.min(full[1] - size, full[0] + first));
   return [start, start + size];
 };
+
+/** The page of the lines that begins a little before a position. */
+export const pageAt = ({ rows }: Layer, position: number) => Math.max(0, position - rows[0] - LINES / 4);
+
+/** Positions of the tokens with which a text begins, capitals or not; it may go over several tokens. */
+export function occurrences(tokens: Token[], [start, stop]: Span, text: string): number[] {
+  const wanted = text.trim().toLowerCase();
+  if (wanted === "") return [];
+  const begins: number[] = [];
+  let joined = "";
+  for (let position = start; position < stop; position += 1) {
+    const [shown = "", , isJoined] = tokens[position] ?? [];
+    if (isJoined !== 1 && joined !== "") joined += " ";
+    begins.push(joined.length);
+    joined += shown.toLowerCase();
+  }
+  const found: number[] = [];
+  let token = 0;
+  for (let place = joined.indexOf(wanted); place !== -1; place = joined.indexOf(wanted, place + 1)) {
+    while ((begins[token + 1] ?? Number.POSITIVE_INFINITY) <= place) token += 1;
+    if (found.at(-1) !== start + token) found.push(start + token);
+  }
+  return found;
+}
+
+/** Positions that are seen on each side where a token of a long input is jumped to. */
+const CLOSE = 128;
+
+/** A window with a position in its middle: of long inputs a close one. */
+export function around(window: Window, full: Window, position: number): Window | null {
+  const spans = [
+    [window.rows, full.rows],
+    [window.keys, full.keys],
+  ] as const;
+  const [rows, keys] = spans.map(([seen, all]): Span => {
+    const size = length(seen) > LARGEST_SIDE ? CLOSE : length(seen);
+    const start = Math.max(all[0], Math.min(all[1] - size, Math.round(position - size / 2)));
+    return [start, start + size];
+  }) as [Span, Span];
+  const isAll = length(rows) >= length(full.rows) && length(keys) >= length(full.keys);
+  return isAll ? null : { rows, keys };
+}
 
 /** The tokens that the lines view joins, on both sides. */
 export const linesWindow = ({ rows, columns }: Layer, first: number): Window => ({

@@ -7,10 +7,14 @@ import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
 import { HeadCache, nextPlaces, type Place } from "./ahead";
 import {
+  around,
   clampSelection,
+  fullWindow,
   headSelection,
   keepWindow,
   neededWindow,
+  occurrences,
+  pageAt,
   pictureSuffices,
   thumbnailSize,
 } from "./selection";
@@ -78,6 +82,7 @@ export class AttentionStore {
       window: null,
       page: 0,
       direction: "from",
+      stopped: false,
       error: null,
       waiting: null,
       busy: true,
@@ -172,6 +177,31 @@ export class AttentionStore {
 
   stop(): void {
     this.connection.stop("head");
+    this.update({ stopped: true });
+  }
+
+  /** Goes on where it was stopped. */
+  goOn(event: Event): void {
+    this.askHead(event.timeStamp);
+  }
+
+  /** Picks the next token of the text that is searched for, and moves the matrix there. */
+  find(text: string, event: Event): { number: number; count: number } | null {
+    const { picture, selection } = this.state;
+    if (picture === null) return null;
+    const places = occurrences(picture.queryTokens ?? [], picture.layer.rows, text);
+    const next = places.findIndex((position) => position > (selection.query ?? -1));
+    const number = next === -1 ? 0 : next;
+    const query = places[number];
+    if (query === undefined) return null;
+    const full = fullWindow(picture.layer);
+    this.update({
+      window: around(this.state.window ?? full, full, query),
+      page: pageAt(picture.layer, query),
+    });
+    this.move({ query }, event);
+    this.sharpen(event.timeStamp);
+    return { number, count: places.length };
   }
 
   /** The exact weights of the picture's head from a query or to a key, if they were read. */
@@ -260,8 +290,20 @@ export class AttentionStore {
     else {
       if (differs("scale")) this.askGrid(began);
       if (differs("layer", "head", "query", "scale")) this.askHead(began);
-      else if (differs("view")) this.sharpen(began);
+      else if (differs("view")) {
+        this.turnTo(next);
+        this.sharpen(began);
+      }
     }
+  }
+
+  /** The lines begin where the matrix was looked at. */
+  private turnTo({ view, query }: Selection): void {
+    const { picture, window } = this.state;
+    if (view !== "lines" || picture === null) return;
+    const { layer } = picture;
+    if (window !== null) this.update({ page: Math.floor(window.rows[0]) - layer.rows[0] });
+    else if (query !== null) this.update({ page: pageAt(layer, query) });
   }
 
   private readAgain(): void {
@@ -352,10 +394,16 @@ export class AttentionStore {
     if (here === null) return;
     const { sample, padding, scale } = here.selection;
     const { layers } = here.content;
-    this.ask("grid", { sample, padding, scale, size: thumbnailSize(layers) }, began, ({ arrays }) => {
-      const thumbnails = pick(arrays, "thumbnails", "uint8");
-      if (thumbnails !== null) this.update({ grid: { thumbnails, layers } });
-    });
+    this.ask(
+      "grid",
+      { sample, padding, scale, size: thumbnailSize(layers) },
+      began,
+      ({ arrays, content }) => {
+        const thumbnails = pick(arrays, "thumbnails", "uint8");
+        const { note = "" } = content as { note?: string };
+        if (thumbnails !== null) this.update({ grid: { thumbnails, note, layers } });
+      },
+    );
   }
 
   private askHead(began: number): void {
@@ -368,6 +416,7 @@ export class AttentionStore {
     const selection = headSelection(here.selection, layer, needed);
     this.noteMove(selection);
     this.askedHead += 1;
+    if (this.state.stopped) this.update({ stopped: false });
     const number = this.askedHead;
     const draw = (answer: Answer) => {
       this.drawnHead = number;
@@ -474,6 +523,7 @@ export class AttentionStore {
     this.aheadLeft -= 1;
     this.connection.ask("ahead", selection, {
       answer: (answer) => {
+        if ("skipped" in answer.content) return; // too long an input to be read for nothing
         this.keepHead(answer, selection);
         if (performance.now() - asked < QUICK) this.lookAheadSoon();
       },

@@ -59,6 +59,8 @@ export interface HeadContent {
   keys: Span;
   statistics: Statistic[];
   footer: string;
+  /** What of a long input is still to come, in words. */
+  progress: string;
 }
 
 export interface HeadSelection {
@@ -91,6 +93,8 @@ export interface Picture extends HeadContent {
 
 export interface Grid {
   thumbnails: DecodedArray<"uint8">;
+  /** How they were sampled, in words. */
+  note: string;
   layers: Layer[];
 }
 
@@ -107,6 +111,8 @@ export interface State {
   /** First position of the window of the lines view. */
   page: number;
   direction: Direction;
+  /** The answer under way was given up: what is there stays as it is. */
+  stopped: boolean;
   error: string | null;
   waiting: string | null;
   busy: boolean;
