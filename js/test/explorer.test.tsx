@@ -239,7 +239,7 @@ describe("picking", () => {
 
 describe("long texts", () => {
   it("are asked for in at most 512 cells a side, and closer when zoomed in", async () => {
-    await show({ query: 0 }, new FakeKernel([1100], 1, 2));
+    await show({ query: 0, layer: 0, head: 0 }, new FakeKernel([1100], 1, 2));
     const asked = () => model.ofKind("head").at(-1)?.selection as HeadSelection;
     expect(asked()).toMatchObject({ rows: null, keys: null, size: [512, 512] });
     expect(text(".xw-footer")).toContain("weights per pixel");
@@ -272,12 +272,43 @@ describe("what goes wrong", () => {
     expect(alert()).toBe("");
   });
 
+  it("a long input is shown as a preview that says so, until it is exact or stopped", async () => {
+    await show();
+    const send = (request: Request, progress: string, partial: boolean) => {
+      const { content, arrays, buffer } = kernel.answer("head", request.selection);
+      const message = {
+        id: request.id,
+        kind: "head",
+        content: { ...content, progress },
+        arrays,
+        milliseconds: 6,
+      };
+      model.trigger("msg:custom", [partial ? { ...message, partial } : message, [new DataView(buffer)]]);
+    };
+    model.kernel = null;
+    slide("Head", 3);
+    const asked = model.ofKind("head").at(-1) as Request;
+    send(asked, "preview from 1 of 64 queries, 25 % refined", true);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
+    expect(text(".xw-status")).toContain("preview from 1 of 64 queries, 25 % refined");
+    expect((el.querySelector("progress") as HTMLProgressElement).value).toBe(25);
+    const stop = el.querySelector(".xw-status button") as HTMLButtonElement;
+    stop.click();
+    await vi.waitFor(() => expect(text(".xw-status")).toMatch(/^Stopped: preview/));
+    expect(model.ofKind("stop").at(-1)?.selection).toEqual({ id: asked.id });
+    model.trigger("msg:custom", [{ id: asked.id, kind: "head", content: { stopped: true }, arrays: {} }, []]);
+    (el.querySelector(".xw-status button") as HTMLButtonElement).click(); // go on
+    await vi.waitFor(() => expect(model.ofKind("head").at(-1)).not.toBe(asked));
+    send(model.ofKind("head").at(-1) as Request, "", false);
+    await vi.waitFor(() => expect(text(".xw-status")).toBe(""));
+  });
+
   it("a waiting kernel says why", async () => {
     await show();
     model.kernel = ({ id, kind }) =>
       model.trigger("msg:custom", [{ id, kind, waiting: "The model runs when the cell is done." }, []]);
     slide("Head", 3);
-    const status = () => text('[role="status"]');
+    const status = () => text(".xw-status");
     await vi.waitFor(() => expect(status()).toBe("The model runs when the cell is done."));
     answer(model.ofKind("head").at(-1) as Request);
     await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
@@ -316,6 +347,46 @@ describe("what goes wrong", () => {
   });
 });
 
+describe("searching for a token", () => {
+  const search = async (wanted: string) => {
+    const box = el.querySelector('input[aria-label="Find token"]') as HTMLInputElement;
+    box.value = wanted;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    await vi.waitFor(() => expect(box.form?.querySelector("button")?.disabled).toBe(false));
+    box.form?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+    await settled();
+  };
+
+  it("picks one after the other, also over several tokens, and says how many there are", async () => {
+    await show({ query: 0 });
+    for (const [query, place] of [
+      [1, "1 of 4"],
+      [6, "2 of 4"],
+      [15, "3 of 4"],
+    ] as const) {
+      await search("the");
+      expect(model.traits.query).toBe(query);
+      expect(text(".xw-found")).toBe(place);
+    }
+    await search("Of the car");
+    expect(model.traits.query).toBe(17);
+    await search("nowhere");
+    expect(text(".xw-found")).toBe("not found");
+    expect(model.traits.query).toBe(17);
+  });
+
+  it("moves a long input's matrix there, closely", async () => {
+    await show({ query: 0, layer: 0, head: 0 }, new FakeKernel([600], 1, 2));
+    await search("moved");
+    expect(model.traits.query).toBe(24);
+    await vi.waitFor(() => expect(selectionDrawn().rows).not.toBeNull());
+    const { rows, keys } = selectionDrawn();
+    expect(rows).toEqual(keys);
+    expect(rows?.[0]).toBeLessThanOrEqual(24);
+    expect(rows?.[1]).toBeLessThanOrEqual(512);
+  });
+});
+
 describe("what belongs to some samples only", () => {
   it("is the switch for padding, which asks for the sample anew", async () => {
     await show({}, new FakeKernel([28, 28], 2, 4, 5));
@@ -330,7 +401,7 @@ describe("what belongs to some samples only", () => {
   it("is the box for a new sentence, which picks what it made", async () => {
     await show({ can_append: true });
     expect(el.querySelector('input[type="checkbox"]')).toBeNull();
-    const box = el.querySelector('input[type="text"]') as HTMLInputElement;
+    const box = el.querySelector('input[aria-label="New sentence"]') as HTMLInputElement;
     box.value = "the cat sat";
     box.dispatchEvent(new Event("input", { bubbles: true }));
     await vi.waitFor(() => expect(box.form?.querySelector("button")?.disabled).toBe(false));

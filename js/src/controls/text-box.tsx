@@ -20,7 +20,7 @@ export function TextBox({ label, action, keep = false, disabled, onEnter }: Text
     if (!keep) setText("");
   };
   return (
-    <form class="xw-textbox" onSubmit={enter}>
+    <form class={keep ? "xw-textbox xw-narrow" : "xw-textbox"} onSubmit={enter}>
       <input
         type="text"
         aria-label={label}

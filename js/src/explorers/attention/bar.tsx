@@ -89,7 +89,7 @@ function Search({ store }: { store: AttentionStore }) {
   return (
     <>
       <TextBox label="Find token" action="Next" keep disabled={store.state.lost !== null} onEnter={find} />
-      <span class="xw-note" role="status">
+      <span class="xw-note xw-found" role="status">
         {found}
       </span>
     </>
