@@ -139,17 +139,20 @@ class Explorer(anywidget.AnyWidget):
         """Answer in steps; whatever goes wrong becomes an error reply."""
         try:
             started = time.perf_counter()
-            waiting: Reply | None = None
+            last: Reply | None = None
+            is_sent = False
             for reply in self._replies(request):
+                # More follows what came before: it is shown while that is worked out.
+                if last is not None and not is_sent:
+                    self._post_reply(request, last, started, partial=True)
+                    is_sent = True
+                    yield
                 if reply is None:
                     yield
-                    continue
-                if waiting is not None:
-                    self._post_reply(request, waiting, started, partial=True)
-                    yield
-                waiting = reply
-            if waiting is not None:
-                self._post_reply(request, waiting, started, partial=False)
+                else:
+                    last, is_sent = reply, False
+            if last is not None:
+                self._post_reply(request, last, started, partial=False)
         except NeedsHomeThreadError as error:
             if not at_home and self.live.call_when_free(lambda: self._answer_at_home(request)):
                 self._post(request, {"waiting": str(error)})

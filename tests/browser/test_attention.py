@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -67,6 +69,43 @@ import torch
 with torch.no_grad():
     for parameter in model.parameters():
         parameter.mul_({factor})
+"""
+
+
+LONG = """
+import torch
+from torch import nn
+
+class Long(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.qkv = nn.Embedding(500, 64), nn.Linear(64, 192)
+    def forward(self, input_ids):
+        qkv = self.qkv(self.words(input_ids)).unflatten(-1, (3, 2, 32))
+        q, k, v = qkv.transpose(1, 3).unbind(2)
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+class Words:
+    def __call__(self, text, **options):
+        return {"input_ids": [int(word[4:]) for word in text.split()]}
+    def convert_ids_to_tokens(self, ids):
+        return [f"word{number}" for number in ids]
+
+torch.manual_seed(0)
+numbers = torch.randint(0, 499, (8001,)).tolist()
+numbers[5000] = 499
+text = " ".join(f"word{number}" for number in numbers)
+long_live = xw.LiveModel(Long(), [text], tokenizer=Words())
+explorer = xw.AttentionExplorer(long_live)
+explorer
+"""
+
+LONG_EXPECTED = """
+import base64, zlib
+from explain_widgets.pictures.quantise import weights_picture
+tile = long_live.attention(0).tile({head}, {rows}, {keys}, {size})
+levels = weights_picture(tile.numpy(), "linear").levels
+print(base64.b64encode(zlib.compress(levels.tobytes())).decode())
 """
 
 
@@ -319,6 +358,45 @@ def test_a_model_that_cannot_be_copied_waits_for_the_cell(lab, open_notebook):
     wait_drawn(explorer, head=4)
     page.finish(cell)
     expect_pixels(page, explorer, "linear", sample=0, layer=2, head=4)
+
+
+def test_a_long_input_is_a_map_from_all_of_it_to_single_weights(minilm):
+    page = minilm
+    index = page.start(LONG)
+    explorer = page.explorer()
+    try:
+        status = explorer.locator(".xw-status")
+        slider(explorer).press("ArrowRight")
+        expect(status).to_contain_text(re.compile("preview from 1 of 16 queries|exact; statistics"))
+        wait_drawn(explorer, head=1)
+        page.ready(explorer)
+        expect(status).to_be_empty()
+        assert_pixels_of(page, explorer, head=1)
+        assert "per pixel" in explorer.locator(".xw-footer").inner_text()
+        explorer.get_by_label("Find token").fill("word499")
+        explorer.get_by_label("Find token").press("Enter")
+        expect(explorer.locator(".xw-found")).to_have_text("1 of 1")
+        expect(matrix(explorer)).to_have_attribute("data-selection", re.compile(r'"rows":\['))
+        page.ready(explorer)
+        assert "exact" in explorer.locator(".xw-footer").inner_text()
+        assert_pixels_of(page, explorer, head=1)
+        expect(explorer.get_by_role("region", name="Reading")).to_contain_text("word499")
+        explorer.get_by_text("Lines", exact=True).click()
+        expect(explorer.locator(".xw-pages")).to_contain_text("of 8,001")
+    finally:
+        page.run("explorer.close(); long_live.close()")
+        page.delete_cells(index)
+
+
+def assert_pixels_of(page: Notebook, explorer: Locator, head: int) -> None:
+    """The canvas holds the colours of the exact weights of the window that it names."""
+    shown = json.loads(matrix(explorer).get_attribute("data-selection"))
+    pixels = page.pixels(matrix(explorer))
+    rows, keys = (shown[name] or (0, 8001) for name in ("rows", "keys"))
+    asked = {"head": head, "rows": tuple(rows), "keys": tuple(keys), "size": pixels.shape[:2]}
+    sent = zlib.decompress(base64.b64decode(page.run(LONG_EXPECTED.format(**asked))))
+    levels = np.frombuffer(sent, np.uint8).reshape(pixels.shape[:2])
+    np.testing.assert_array_equal(pixels[..., :3], colour_table("Blues").astype(int)[levels])
 
 
 def test_two_views_of_one_widget_stay_together(shown):

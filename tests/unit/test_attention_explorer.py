@@ -114,6 +114,74 @@ def test_a_picture_that_was_read_ahead_is_confirmed_until_the_model_changes(talk
             bias.zero_()
 
 
+class Copying(nn.Module):
+    """One causal attention call over long inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 32)
+
+    def forward(self, input_ids):
+        hidden = self.words(input_ids)[:, None].unflatten(-1, (2, 16)).transpose(1, 3)[..., 0, :]
+        return nn.functional.scaled_dot_product_attention(hidden, hidden, hidden, is_causal=True)
+
+
+@pytest.fixture
+def long_talk(monkeypatch):
+    """A talk about a long input (for which what is computed at once is made small)."""
+    monkeypatch.setattr("explain_widgets.widgets.attention._CPU_AT_ONCE", 2**16)
+    monkeypatch.setattr("explain_widgets.widgets.attention._PARTIAL_SECONDS", 0)
+    live = xw.LiveModel(Copying(), [torch.randint(0, 50, (2500,))])
+    explorer = xw.AttentionExplorer(live)
+    yield Conversation(explorer), live
+    explorer.close()
+    live.close()
+
+
+def test_a_long_input_comes_as_a_preview_and_ends_exact(long_talk):
+    talk, live = long_talk
+    asked = picked(query=2000, size=[500, 500])
+    content, arrays = talk.ask("head", asked)
+    answers = [message for message, _ in talk.messages if message["kind"] == "head"]
+    said = [message["content"]["progress"] for message in answers]
+    assert said[0] == "preview from 1 of 5 queries, 0 % refined"
+    assert any(part.endswith("% refined") and not part.endswith(" 0 % refined") for part in said)
+    assert said[-2:] == ["exact; statistics and column follow", ""]
+    assert [message.get("partial", False) for message in answers] == [True] * (len(said) - 1) + [
+        False
+    ]
+    assert answers[0]["content"]["statistics"][0]["text"] == "…"
+    assert content["statistics"][0]["value"] is not None
+    weights = live.attention(0).weights(0)
+    np.testing.assert_allclose(arrays["to"], weights[:, 2000].numpy(), atol=1e-6)
+    pooled = weights.unflatten(0, (500, 5)).unflatten(2, (500, 5)).mean((1, 3)).numpy()
+    assert np.abs(arrays["matrix"] - np.rint(pooled / pooled.max() * LEVELS)).max() <= 1
+
+
+def test_a_long_answer_can_be_stopped_and_a_newer_one_goes_first(long_talk):
+    talk, _ = long_talk
+    slow = talk.send("head", picked(query=2000))
+    newer = talk.send("head", picked(query=None, rows=[0, 100], keys=[0, 100]))
+    assert "superseded" in talk.last_of(slow)[0]
+    assert talk.last_of(newer)[0]["content"]["rows"] == (0, 100)
+    stopped = talk.send("head", picked(head=1))
+    talk.send("stop", {"id": stopped})
+    assert talk.last_of(stopped)[0]["content"] == {"stopped": True}
+
+
+def test_the_grid_of_a_long_input_says_that_it_is_sampled(long_talk):
+    talk, live = long_talk
+    asked = {"sample": 0, "padding": False, "scale": "linear", "size": [25, 25]}
+    content, arrays = talk.ask("grid", asked)
+    assert content["note"] == "1 of 39 queries"
+    assert arrays["thumbnails"].shape == (live.attention_layers()[0].heads, 25, 25)
+
+
+def test_long_inputs_are_not_read_ahead(long_talk):
+    content, _ = long_talk[0].ask("ahead", picked(head=1))
+    assert content == {"skipped": True}
+
+
 def test_a_reduced_picture_says_how(talk, live):
     content, arrays = talk.ask("head", picked(sample=1, size=[3, 3]))
     assert arrays["matrix"].shape == (3, 3)
