@@ -62,8 +62,9 @@ def tried(kind: str) -> Outcome:
         live = xw.LiveModel(model, inputs)
         layers = live.attention_layers()
     except xw.NoAttentionError as error:
-        refused = "could be read" in str(error)
-        return Outcome(kind, "refused" if refused else "nothing found", str(error))
+        said = str(error).split(" Looked for")[0]
+        refused = "could be read" in said
+        return Outcome(kind, "refused" if refused else "nothing found", said)
     except Exception as error:  # noqa: BLE001 (a defect of ours: it must show)
         return Outcome(kind, "failed", _line(error))
     sources = Counter(layer.source for layer in layers)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -79,13 +81,42 @@ def raise_missing(name: str, run: Run) -> NoReturn:
     raise LayerError(f"Layer {name!r} was not called in this run.")
 
 
+# What the name of a module says of why there are no softmax weights to be seen.
+_REASONS = (
+    (
+        r"Mamba|SSM|StateSpace|S4|Rwkv|RWKV|RetNet|Retention|Hyena|DeltaNet|LinearAttention|Lightning",
+        "state-space or linear attention: there are no softmax weights",
+    ),
+    (
+        r"Longformer|LEDEncoder|Reformer|LSH|Mra|Yoso|Nystrom|Sparse\w*Attention|Local\w*Attention",
+        "sparse layout (bands, hashing): no row of weights exists as a whole",
+    ),
+    (r"Fourier", "tokens are mixed by a Fourier transform: there are no weights"),
+    (r"[Aa]dditiveAttention", "additive attention: nothing is weighed pair by pair"),
+    (r"Attention|Attn", "attention in a kernel that cannot be seen, or without a softmax"),
+)
+
+
+def _reasons(kinds: Iterable[str]) -> list[str]:
+    """Why modules of these types show no attention, as far as their names say."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        reason = next((why for pattern, why in _REASONS if re.search(pattern, kind)), None)
+        if reason is not None:
+            found.setdefault(reason, kind)
+    # The last says least: only where nothing says more.
+    known = [f"{kind}: {reason}" for reason, kind in found.items() if reason != _REASONS[-1][1]]
+    return known or [f"{kind}: {reason}" for reason, kind in found.items()]
+
+
 def nothing_found(table: Table) -> str:
-    """What to say of a forward without attention: what was looked for, and what ran."""
+    """What to say of a forward without attention: why, what was looked for, and what ran."""
     if table.problems:
         return "No attention could be read: " + "; ".join(table.problems) + "."
     types = Counter(row.type for row in table.rows if row.calls)
     seen = ", ".join(f"{count} × {kind}" for kind, count in types.most_common(6))
+    why = "; ".join(_reasons(types)) or "none of its modules is an attention by its name"
     return (
-        f"No attention was found in this forward. Looked for calls of {LOOKED_FOR}; what ran: "
-        f"{seen}."
+        f"No attention was found in this forward ({why}). Looked for calls of {LOOKED_FOR}; what "
+        f"ran: {seen}."
     )

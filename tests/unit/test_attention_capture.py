@@ -603,11 +603,30 @@ def test_nothing_found_names_what_was_looked_for_and_what_ran() -> None:
         LiveModel(model, X).attention_layers()
     said = str(raised.value)
     for part in (
+        "none of its modules is an attention by its name",
         "F.scaled_dot_product_attention, nn.MultiheadAttention, flex attention, and softmaxes",
         "2 × Linear",
         "1 × GELU",
     ):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("mamba", "MambaBlock: state-space or linear attention: there are no softmax weights"),
+        ("longformer", "LongformerLayer: sparse layout"),
+        ("fnet", "FNetFourierTransform: tokens are mixed by a Fourier transform"),
+        ("resnet", "none of its modules is an attention by its name"),
+    ],
+)
+def test_models_without_softmax_weights_say_why(kind: str, why: str) -> None:
+    from small_transformers import inputs_of, small_model
+
+    model = small_model(kind)
+    with pytest.raises(NoAttentionError) as raised:
+        LiveModel(model, inputs_of(model)).attention_layers()
+    assert why.split(":", 1)[-1].strip() in str(raised.value)
 
 
 def test_the_output_is_that_of_the_run_without_capture() -> None:
