@@ -30,12 +30,19 @@ def reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
 def token_names(
     layer: AttentionLayer | Attention, lists: dict[str, list[Token]]
 ) -> tuple[str | None, str | None]:
-    """Which list of tokens labels the queries and the keys: the first of that length."""
+    """Which list of tokens labels the queries and the keys: one of that length.
 
-    def of_length(count: int) -> str | None:
-        return next((name for name, tokens in lists.items() if len(tokens) == count), None)
+    Where several are as long: between a decoder and its encoder the queries are the decoder's
+    tokens and the keys the encoder's; within a decoder both are the decoder's.
+    """
 
-    return of_length(layer.queries), of_length(layer.keys)
+    def of_length(count: int, decoder: bool) -> str | None:
+        fitting = [name for name, tokens in lists.items() if len(tokens) == count]
+        return min(fitting, key=lambda name: ("decoder" in name) != decoder, default=None)
+
+    is_cross = layer.kind == "cross"
+    in_decoder = is_cross or "decoder" in layer.name
+    return of_length(layer.queries, in_decoder), of_length(layer.keys, in_decoder and not is_cross)
 
 
 def texts(tokens: list[Token] | None) -> list[str] | None:

@@ -182,6 +182,34 @@ def test_long_inputs_are_not_read_ahead(long_talk):
     assert content == {"skipped": True}
 
 
+def test_an_encoder_decoder_has_its_own_tokens_on_each_side():
+    """Also where both texts are as long."""
+    from small_transformers import small_model
+
+    model = small_model("bart")
+    ids = torch.randint(3, 60, (1, 7))
+    sample = {"input_ids": ids, "decoder_input_ids": ids.flip(1)}
+
+    class Words:
+        def convert_ids_to_tokens(self, ids):
+            return [f"word{number}" for number in ids]
+
+    live = xw.LiveModel(model, sample, tokenizer=Words())
+    explorer = xw.AttentionExplorer(live)
+    content, _ = Conversation(explorer).ask("sample", {"sample": 0, "padding": False})
+    for layer in content["layers"]:
+        sides = layer["query_tokens"], layer["key_tokens"]
+        if layer["name"].startswith("encoder"):
+            assert sides == ("input_ids", "input_ids")
+        elif layer["kind"] == "cross":
+            assert sides == ("decoder_input_ids", "input_ids")
+        else:
+            assert sides == ("decoder_input_ids", "decoder_input_ids")
+    assert {layer["kind"] for layer in content["layers"]} == {"self", "cross"}
+    explorer.close()
+    live.close()
+
+
 def test_a_reduced_picture_says_how(talk, live):
     content, arrays = talk.ask("head", picked(sample=1, size=[3, 3]))
     assert arrays["matrix"].shape == (3, 3)
