@@ -268,7 +268,7 @@ def test_the_other_views_show_the_tokens(shown, view):
 
 def test_a_new_sentence_is_shown(shown):
     page, explorer = shown
-    box = explorer.get_by_role("textbox")
+    box = explorer.get_by_role("textbox", name="New sentence")
     box.fill("A brand-new sentence about <b>bees</b>.")
     box.press("Enter")
     expect(matrix(explorer)).not_to_have_attribute("data-selection", re.compile('"sample":0'))
