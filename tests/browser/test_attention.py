@@ -437,6 +437,7 @@ def test_a_restarted_kernel_is_said_and_the_picture_stays(lab, open_notebook):
 
 def test_a_saved_notebook_is_small_and_keeps_a_picture(shown):
     page, _ = shown
+    page.wait_idle()  # the still picture is drawn after the live one
     saved = page.save()
     assert saved.stat().st_size < 100_000
     assert "data-explain-widgets-still" in saved.read_text("utf-8")
