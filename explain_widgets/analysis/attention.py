@@ -152,12 +152,12 @@ class Attention:
         weights, keys = self.row(head, query).topk(min(count, self.keys))
         return keys, weights
 
-    def block(self, heads: Span, rows: Span, keys: Span) -> Tensor:
-        """The weights of a block of heads, queries and keys: (heads, rows, keys)."""
+    def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
+        """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         start, stop = seen = self._keys_seen(rows, keys)
-        scores = self._scores(Block(heads, rows, seen))
+        scores = self._scores(Block(heads, rows, seen, every))
         everything = keys == (0, self.keys)
-        sums = row_sums(scores) if everything else self._sums_of(heads, rows)
+        sums = row_sums(scores) if everything else self._sums_of(heads, rows)[:, ::every]
         weights = normalised(scores, sums)
         weights = torch.nn.functional.pad(weights, (start - keys[0], keys[1] - stop))
         return torch.where(sums[..., 1:] == -math.inf, self.empty_rows, weights)

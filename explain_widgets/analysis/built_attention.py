@@ -34,9 +34,9 @@ class BuiltAttention(Attention):
         """Bytes held."""
         return self.built.nbytes
 
-    def block(self, heads: Span, rows: Span, keys: Span) -> Tensor:
-        """The weights of a block of heads, queries and keys: (heads, rows, keys)."""
-        return self.built[slice(*heads), slice(*rows), slice(*keys)].to(self._dtype)
+    def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
+        """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
+        return self.built[slice(*heads), slice(*rows, every), slice(*keys)].to(self._dtype)
 
     def sum_steps(self, head: Head) -> Iterator[float]:
         """Nothing: no weight needs the others of its row."""

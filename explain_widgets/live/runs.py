@@ -127,7 +127,7 @@ class Runner:
         gradients: Gradients = "none",
         then: Callable[[Run], None] = lambda run: None,
     ) -> Run:
-        """Run once.
+        """Run once; that the twin follows the model is seen to before, once a question.
 
         Parameters
         ----------
@@ -148,7 +148,8 @@ class Runner:
             When the model raises.
         """
         with self._lock:
-            self.follow()
+            if self._runs is None:
+                self.follow()
             attempt = lambda snapshot: self._guarded(  # noqa: E731
                 lambda: self._once(args, kwargs, wanted, gradients, then, snapshot)
             )

@@ -62,6 +62,8 @@ _DEFINITIONS = {
     "Mass on first": "Mean weight that the queries put on the first token.",
     "Mass on last": "Mean weight that the queries put on the last token.",
     "Previous-token score": "Mean weight of a token on the one before it.",
+    "Same-token score": "Mean weight of a token on itself.",
+    "Next-token score": "Mean weight of a token on the one after it.",
 }
 
 
@@ -83,6 +85,8 @@ def statistics_message(found: HeadStatistics | None, head: Head) -> list[dict[st
         ("Mass on first", "first", "", "{:.2f}"),
         ("Mass on last", "last", "", "{:.2f}"),
         ("Previous-token score", "previous", "", "{:.2f}"),
+        ("Same-token score", "same", "", "{:.2f}"),
+        ("Next-token score", "following", "", "{:.2f}"),
     ]
     rows = [(name, getattr(found, field, None), unit, form) for name, field, unit, form in values]
     return [
