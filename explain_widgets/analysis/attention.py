@@ -75,6 +75,9 @@ class Attention:
         own operation returned, relative to the largest value; None: not compared, see ``note``.
     note
         What should be said with the picture, or "".
+    prompt
+        Where the steps of a generation were put together: how many queries, from the first on, are
+        the prompt's; the others are of generated tokens. None: one call.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class Attention:
     source: str = ""
     check: float | None = None
     note: str = ""
+    prompt: int | None = None
     _sums: RowSums = field(default_factory=RowSums, repr=False, compare=False)
 
     @property

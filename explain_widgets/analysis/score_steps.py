@@ -5,6 +5,8 @@ Each step is applied to a block of scores, so that no step ever needs the whole 
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,6 +133,115 @@ class Bias:
     def keys_seen(self, rows: Span, keys: Span) -> Span:
         """See `ScoreStep`."""
         return keys
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some queries that look at some of the keys, by steps of their own.
+
+    ``rows``, ``keys``: where they lie in the whole; ``steps`` count from their starts.
+    """
+
+    rows: Span
+    keys: Span
+    steps: tuple[ScoreStep, ...]
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Queries by part, each with its own steps and keys; all other keys are hidden.
+
+    ``parts``: in the order of their rows, without gaps.
+    """
+
+    parts: tuple[Part, ...]
+
+    def apply(self, scores: Tensor, block: Block) -> Tensor:
+        """See `ScoreStep`."""
+        result = torch.full_like(scores, float("-inf"))
+        start, _, every = *block.rows, block.every
+        for part in self._looked_at(block.rows):
+            first = max(0, -((start - part.rows[0]) // every))
+            stop = min(scores.shape[1], max(0, -((start - part.rows[1]) // every)))
+            left, right = _within(part.keys, block.keys)
+            if first >= stop or left >= right:
+                continue
+            place = slice(left - block.keys[0], right - block.keys[0])
+            some = scores[:, first:stop, place]
+            rows = start + first * every - part.rows[0], start + (stop - 1) * every + 1
+            inner = Block(
+                block.heads,
+                (rows[0], rows[1] - part.rows[0]),
+                (left - part.keys[0], right - part.keys[0]),
+                every,
+            )
+            for step in part.steps:
+                some = step.apply(some, inner)
+            result[:, first:stop, place] = some
+        return result
+
+    def keys_seen(self, rows: Span, keys: Span) -> Span:
+        """See `ScoreStep`."""
+        spans = [_within(part.keys, keys) for part in self._looked_at(rows)]
+        start = min((span[0] for span in spans), default=keys[0])
+        return start, max((span[1] for span in spans), default=start)
+
+    def _looked_at(self, rows: Span) -> tuple[Part, ...]:
+        first = bisect.bisect_right(self.parts, rows[0], key=lambda part: part.rows[1])
+        stop = bisect.bisect_left(self.parts, rows[1], key=lambda part: part.rows[0])
+        return self.parts[first:stop]
+
+
+def stacked(parts: Sequence[Part], keys: int) -> tuple[ScoreStep, ...]:
+    """The steps of queries by part; two numbers a query where that says it all.
+
+    Parameters
+    ----------
+    parts
+        In the order of their rows, without gaps.
+    keys
+        How many keys there are in the whole.
+
+    Examples
+    --------
+    >>> parts = [Part((0, 2), (0, 2), (Causal(),)), Part((2, 3), (0, 3), ())]
+    >>> ranges, = stacked(parts, 3)
+    >>> ranges.stops.tolist()
+    [1, 2, 3]
+    """
+    ranges = [_part_ranges(part) for part in parts]
+    if any(found is None for found in ranges):
+        return (Stacked(tuple(parts)),)
+    starts, stops = (torch.cat([found[n] for found in ranges if found]) for n in (0, 1))
+    return () if bool(((starts == 0) & (stops == keys)).all()) else (Ranges(starts, stops),)
+
+
+def _part_ranges(part: Part) -> tuple[Tensor, Tensor] | None:
+    """Which keys each query of a part looks at, in the whole: starts and stops; None: no range."""
+    count, keys = part.rows[1] - part.rows[0], part.keys[1] - part.keys[0]
+    starts, stops = torch.zeros(count, dtype=torch.long), torch.full((count,), keys)
+    for step in part.steps:
+        if isinstance(step, Causal):
+            others = torch.zeros_like(starts), torch.arange(count) + step.offset + 1
+        elif isinstance(step, Ranges):
+            others = step.starts, step.stops
+        elif isinstance(step, Masked) and step.keep.shape[:2] == (1, 1):
+            seen = step.keep[0, 0].nonzero().flatten().cpu()
+            if len(seen) == 0 or int(seen[-1] - seen[0]) + 1 != len(seen):
+                return None
+            others = seen[:1], seen[-1:] + 1
+        else:
+            return None
+        starts, stops = torch.maximum(starts, others[0]), torch.minimum(stops, others[1])
+        # A query that looks at none of its keys has what the fill says, which is not a range's.
+        if bool((starts >= stops).any()) and step.fill != float("-inf"):
+            return None
+    return starts + part.keys[0], torch.maximum(starts, stops) + part.keys[0]
+
+
+def _within(span: Span, other: Span) -> Span:
+    start = min(max(span[0], other[0]), other[1])
+    return start, max(start, min(span[1], other[1]))
 
 
 def _part(tensor: Tensor, block: Block) -> Tensor:

@@ -7,22 +7,40 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
 
 from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
 from explain_widgets.live.errors import GradientError, LayerError
 from explain_widgets.live.modules import ModuleRow
 from explain_widgets.live.runs import Run
 
+GENERATED = "generated"
+"""The list of tokens that a generation has read and written, among those of a sample."""
+
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of a sample's forward; ``attention`` is None until it was looked for."""
+    """What is known of a sample's forward; ``attention`` is None until it was looked for.
+
+    ``generated``: ids of the prompt and the new tokens, where the model wrote any.
+    """
 
     rows: list[ModuleRow]
     tensorless: frozenset[str]
-    attention: list[AttentionLayer] | None
-    problems: tuple[str, ...]
+    attention: list[AttentionLayer] | None = None
+    problems: tuple[str, ...] = ()
+    generated: Tensor | None = None
+
+
+def generated_ids(output: Any) -> Tensor | None:
+    """Ids (tokens,) of what ``model.generate`` has returned; None: it is something else."""
+    ids = getattr(output, "sequences", output)
+    if isinstance(ids, Tensor) and ids.dtype == torch.int64 and ids.ndim == 2 and len(ids) == 1:
+        return ids[0].detach()
+    return None
 
 
 def layer_name(layer: int | str, rows: list[ModuleRow]) -> str:

@@ -21,11 +21,19 @@ from explain_widgets.live.errors import (
 )
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
-from explain_widgets.live.lookup import Table, layer_name, nothing_found, pick, raise_missing
+from explain_widgets.live.lookup import (
+    GENERATED,
+    Table,
+    generated_ids,
+    layer_name,
+    nothing_found,
+    pick,
+    raise_missing,
+)
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
-from explain_widgets.live.samples import Sample, Samples
+from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.store import Room, Store, parse_memory
 from explain_widgets.live.targets import Target, target_value
 
@@ -263,6 +271,35 @@ class LiveModel:
                 raise LayerError(f"The attention of {name!r} was not called in a second run.")
             return kept
 
+    def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
+        """The tokens of a sample by the name of their argument, and those that were generated.
+
+        Returns
+        -------
+        dict
+            As `Sample.token_lists`. Where ``forward`` has generated text, ``"generated"`` holds
+            what the attention over it is about: the prompt (for an encoder-decoder the tokens its
+            decoder began with) and the new tokens (``token.generated``), but for the last, which
+            was written and not read.
+        """
+        with self._reading():
+            loaded = self.samples[sample]
+            lists = dict(loaded.token_lists)
+            table = self._tables.get(sample)
+            layers = [] if table is None or table.attention is None else table.attention
+            prompt = next((layer.prompt for layer in layers if layer.prompt is not None), None)
+            if prompt is None or table is None or table.generated is None:
+                return lists
+            queries = max(layer.queries for layer in layers if layer.prompt is not None)
+            tokens = loaded.read_tokens(table.generated[:queries])
+            # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
+            if tokens is not None and len(tokens) == queries:
+                lists[GENERATED] = [
+                    token._replace(generated=position >= prompt)
+                    for position, token in enumerate(tokens)
+                ]
+            return lists
+
     @property
     def is_home(self) -> bool:
         """Whether the calling thread is the notebook's own, in which every run is allowed."""
@@ -337,10 +374,11 @@ class LiveModel:
         self._mixed = self._mixed or run.mixed
         if run.recorder is not None:
             known = self._tables.get(sample)
-            attention = None if known is None else known.attention
-            problems = () if known is None else known.problems
-            self._tables[sample] = Table(
-                run.recorder.table(), frozenset(run.recorder.tensorless), attention, problems
+            rows, tensorless = run.recorder.table(), frozenset(run.recorder.tensorless)
+            self._tables[sample] = (
+                Table(rows, tensorless)
+                if known is None
+                else replace(known, rows=rows, tensorless=tensorless)
             )
         return run
 
@@ -381,7 +419,10 @@ class LiveModel:
         run = self._run(sample, Wanted(attention=room.keeps))
         layers = [layer for layer, _ in run.attention]
         self._tables[sample] = replace(
-            self._tables[sample], attention=layers, problems=tuple(run.problems)
+            self._tables[sample],
+            attention=layers,
+            problems=tuple(run.problems),
+            generated=generated_ids(run.output),
         )
         kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
         for call, attention in sorted(kept, key=lambda item: item[0] == name):

@@ -72,6 +72,7 @@ class Recorder:
         self._thread = threading.get_ident()
         self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
         self._order = 0
+        self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
         self._done = False
         self.activations: dict[str, Tensor] = {}
@@ -80,11 +81,15 @@ class Recorder:
         self.edges: dict[str, GradientEdge] = {}
 
     @property
-    def current(self) -> str | None:
-        """Path of the innermost module that runs in this thread now; None outside the model."""
+    def place(self) -> tuple[str, int] | None:
+        """Where this thread is: path of the innermost module that runs, and in which forward.
+
+        The first forward is 1: there are more where the model is called from outside several
+        times, as for generated text. None: outside the model.
+        """
         if threading.get_ident() != self._thread or not self._stack:
             return None
-        return self._stack[-1].row.name
+        return self._stack[-1].row.name, self._forwards
 
     @contextmanager
     def attached(self) -> Iterator[Recorder]:
@@ -119,6 +124,8 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        if not self._stack:
+            self._forwards += 1
         row = self._rows[self._paths[id(module)]]
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
         if row.calls == 0:

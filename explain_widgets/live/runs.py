@@ -238,7 +238,7 @@ class Runner:
             return None
         recorder = run.recorder
         assert recorder is not None
-        return AttentionCapture(lambda: recorder.current, module, wanted.attention)
+        return AttentionCapture(lambda: recorder.place, module, wanted.attention)
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
         """Under hooks the layers of a fused encoder take plain tensors: so must the encoder."""

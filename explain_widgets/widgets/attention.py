@@ -19,7 +19,8 @@ from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.export.figures import attention_figure
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.samples import Sample
+from explain_widgets.live.lookup import GENERATED
+from explain_widgets.live.samples import Sample, Token
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.attention_words import (
@@ -134,7 +135,7 @@ class AttentionExplorer(Explorer):
             (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
         """
         attention = self.live.attention(self.layer, self.sample)
-        lists = self.live.samples[self.sample].token_lists
+        lists = self.live.token_lists(self.sample)
         names = token_names(attention, lists)
         query_tokens, key_tokens = (texts(lists.get(name)) if name else None for name in names)
         return {
@@ -157,13 +158,13 @@ class AttentionExplorer(Explorer):
     def _figure(self, most_pixels: int, quick: bool = False) -> matplotlib.figure.Figure:
         attention = self.live.attention(self.layer, self.sample)
         sample = self.live.samples[self.sample]
-        rows, keys = self._shown(attention, sample, self.padding)
+        lists = self.live.token_lists(self.sample)
+        rows, keys = self._shown(attention, sample, lists, self.padding)
         size = _fitting(rows, most_pixels), _fitting(keys, most_pixels)
         every = 1
         if quick and 2 * attention.queries * attention.keys > _at_once(self.live.device):
             every = max(1, (rows[1] - rows[0]) // size[0])
         weights = attention.tile(self.head, rows, keys, size, every=every).float().cpu().numpy()
-        lists = sample.token_lists
         names = token_names(attention, lists)
         labels = [
             texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
@@ -182,11 +183,11 @@ class AttentionExplorer(Explorer):
         self._layers = self.live.attention_layers(index)
         sample = self.live.samples[index]
         self.sample_count = self._count_samples()
-        lists = sample.token_lists
+        lists = self.live.token_lists(index)
         layers = []
         for layer in self._layers:
             query_tokens, key_tokens = token_names(layer, lists)
-            rows, columns = self._shown(layer, sample, bool(selection.get("padding")))
+            rows, columns = self._shown(layer, sample, lists, bool(selection.get("padding")))
             layers.append(
                 {
                     "name": layer.name,
@@ -200,6 +201,7 @@ class AttentionExplorer(Explorer):
                     "key_tokens": key_tokens,
                     "rows": rows,
                     "columns": columns,
+                    "prompt": layer.prompt,
                 }
             )
         return Reply(
@@ -220,7 +222,9 @@ class AttentionExplorer(Explorer):
         index, (height, width) = int(selection["sample"]), selection["size"]
         sample = self.live.samples[index]
         layers = self.live.attention_layers(index)
-        spans = [self._shown(layer, sample, bool(selection.get("padding"))) for layer in layers]
+        lists = self.live.token_lists(index)
+        padding = bool(selection.get("padding"))
+        spans = [self._shown(layer, sample, lists, padding) for layer in layers]
         work = sum(
             2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
             for layer, (rows, keys) in zip(layers, spans, strict=True)
@@ -263,7 +267,8 @@ class AttentionExplorer(Explorer):
             yield Reply({"unchanged": True})
             return
         sample = self.live.samples[index]
-        shown = self._shown(attention, sample, bool(selection.get("padding")))
+        lists = self.live.token_lists(index)
+        shown = self._shown(attention, sample, lists, bool(selection.get("padding")))
         rows = _span(selection.get("rows"), shown[0])
         keys = _span(selection.get("keys"), shown[1])
         height, width = selection.get("size") or (_MOST_PIXELS, _MOST_PIXELS)
@@ -372,14 +377,16 @@ class AttentionExplorer(Explorer):
         return " · ".join(part for part in parts if part)
 
     def _shown(
-        self, layer: AttentionLayer | Attention, sample: Sample, padding: bool
+        self,
+        layer: AttentionLayer | Attention,
+        sample: Sample,
+        lists: dict[str, list[Token]],
+        padding: bool,
     ) -> tuple[Span, Span]:
         """The positions shown on each axis: all, or those that are no padding."""
         spans = []
-        for name, count in zip(
-            token_names(layer, sample.token_lists), (layer.queries, layer.keys), strict=True
-        ):
-            valid = None if padding or name is None else sample.valid_of(name)
+        for name, count in zip(token_names(layer, lists), (layer.queries, layer.keys), strict=True):
+            valid = None if padding or name in (None, GENERATED) else sample.valid_of(str(name))
             spans.append((0, count) if valid is None or valid[1] > count else valid)
         return spans[0], spans[1]
 

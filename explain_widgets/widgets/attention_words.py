@@ -9,6 +9,7 @@ from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.lookup import GENERATED
 from explain_widgets.live.samples import Token
 
 
@@ -38,7 +39,9 @@ def token_names(
 
     def of_length(count: int, decoder: bool) -> str | None:
         fitting = [name for name, tokens in lists.items() if len(tokens) == count]
-        return min(fitting, key=lambda name: ("decoder" in name) != decoder, default=None)
+        # What was generated is what the decoder reads.
+        in_decoder = {name for name in fitting if "decoder" in name or name == GENERATED}
+        return min(fitting, key=lambda name: (name in in_decoder) != decoder, default=None)
 
     is_cross = layer.kind == "cross"
     in_decoder = is_cross or "decoder" in layer.name
@@ -50,9 +53,10 @@ def texts(tokens: list[Token] | None) -> list[str] | None:
     return None if tokens is None else [token.text for token in tokens]
 
 
-def token_message(token: Token) -> tuple[str, str, int, int]:
-    """A token as it is sent: text, raw, joined, special."""
-    return token.text, token.raw, int(token.joined), int(token.special)
+def token_message(token: Token) -> tuple[str, str, int, int, int]:
+    """A token as it is sent: text, raw, joined, special, generated."""
+    flags = token.joined, token.special, token.generated
+    return token.text, token.raw, *map(int, flags)  # type: ignore[return-value]
 
 
 _DEFINITIONS = {

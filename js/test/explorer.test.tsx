@@ -328,13 +328,33 @@ describe("what goes wrong", () => {
     expect(alert()).toBe("");
   });
 
+  it("new tokens of a generation are told from the prompt", async () => {
+    const made = new FakeKernel();
+    const sample = made.sample.bind(made);
+    made.sample = (index, padding) => {
+      const content = sample(index, padding);
+      content.tokens.input = (content.tokens.input ?? []).map(([text, raw], position) => [
+        ...([text, raw, 0, 0] as const),
+        position < 20 ? 0 : 1,
+      ]);
+      return { ...content, layers: content.layers.map((layer) => ({ ...layer, prompt: 20 })) };
+    };
+    await show({}, made);
+    expect(el.querySelectorAll(".xw-begins")).toHaveLength(2);
+    const tokens = [...el.querySelectorAll(".xw-reading .xw-token")];
+    expect(tokens.map((token) => token.classList.contains("xw-generated"))).toEqual(
+      tokens.map((_, position) => position >= 20),
+    );
+    expect((tokens.at(-1) as HTMLElement).title).toContain("generated");
+  });
+
   it("text of the user is never markup", async () => {
     const evil = '<img src=x onerror="window.hacked=1">';
     const made = new FakeKernel();
     const sample = made.sample.bind(made);
     made.sample = (index, padding) => {
       const content = sample(index, padding);
-      content.tokens.input = (content.tokens.input ?? []).map(() => [evil, evil, 0, 0]);
+      content.tokens.input = (content.tokens.input ?? []).map(() => [evil, evil, 0, 0, 0]);
       return content;
     };
     await show({}, made);

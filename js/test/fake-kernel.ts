@@ -5,6 +5,7 @@
 
 import type { Head, HeadSelection, Layer, SampleContent } from "../src/explorers/attention/types";
 import type { ArrayHeader, Dtype } from "../src/kernel/messages";
+import type { Token } from "../src/marks/tokens";
 import type { Span } from "../src/marks/viewport";
 
 const SENTENCE =
@@ -136,6 +137,7 @@ export class FakeKernel {
       key_tokens: "input",
       rows: shown,
       columns: shown,
+      prompt: null,
     });
     return {
       sample,
@@ -145,7 +147,7 @@ export class FakeKernel {
         input: Array.from({ length: count }, (_, position) => {
           const text = position === count - 1 ? "[SEP]" : (SENTENCE[position % 27] as string);
           const special = text.startsWith("[") ? 1 : 0;
-          return [text, text, 0, special] as [string, string, 0 | 1, 0 | 1];
+          return [text, text, 0, special, 0] as Token;
         }),
       },
       footer: "",

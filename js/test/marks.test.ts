@@ -76,9 +76,9 @@ describe("labels", () => {
 
 describe("tokens", () => {
   const tokens: Token[] = [
-    ["it", "it", 0, 0],
-    [" ", "Ġ", 0, 0],
-    ["\n", "Ċ", 1, 0],
+    ["it", "it", 0, 0, 0],
+    [" ", "Ġ", 0, 0, 0],
+    ["\n", "Ċ", 1, 0, 1],
   ];
   it("makes white space visible and falls back to positions", () => {
     expect([0, 1, 2, 9].map((position) => shown(tokens, position))).toEqual(["it", "␣", "↵", "9"]);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.built_attention import built_attention
 from explain_widgets.live.attention.flex import flex_calls
+from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.layer import AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
@@ -39,8 +41,9 @@ class AttentionCapture(TorchFunctionMode):
 
     Parameters
     ----------
-    current_module
-        Says in which module the calling thread is; None: outside the model, not recorded.
+    place
+        Says in which module the calling thread is, and in which forward, counted from 1; None:
+        outside the model, not recorded.
     module
         The module that runs: its parameters are no activations.
     keep
@@ -54,18 +57,20 @@ class AttentionCapture(TorchFunctionMode):
 
     def __init__(
         self,
-        current_module: Callable[[], str | None],
+        place: Callable[[], tuple[str, int] | None],
         module: nn.Module,
         keep: Callable[[str, int], bool] = lambda name, size: True,
     ) -> None:
         super().__init__()
-        self._current_module = current_module
+        self._place = place
         self._keep = keep
         self._module = module
         self._multihead: _Multihead | None = None
         self._provenance = Provenance(module)
         self._found: list[_Found] = []
-        self._names: dict[str, int] = {}
+        self._latest: dict[tuple[str, int], _Found] = {}
+        self._names: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, int]] = Counter()
         self.problems: list[str] = []
 
     @contextmanager
@@ -81,18 +86,17 @@ class AttentionCapture(TorchFunctionMode):
         """
         passed = []
         for found in self._found:
-            check = None if found.difference is None else float(found.difference)
-            if check is not None and not check <= tolerance(found.dtype):
-                self.problems.append(
-                    f"{found.layer.name}: the weights recomputed from query and key do not explain "
-                    f"what the layer returned (relative difference {check:.1e})"
-                )
-                continue
-            if check is None:
-                passed.append((found.layer, found.attention))
-                continue
-            kept = found.attention and dataclasses.replace(found.attention, check=check)
-            passed.append((dataclasses.replace(found.layer, check=check), kept))
+            attention = found.calls.assembled()
+            if found.difference is not None:
+                check = float(found.difference)
+                if not check <= tolerance(attention.query.dtype):
+                    self.problems.append(
+                        f"{attention.name}: the weights recomputed from query and key do not "
+                        f"explain what the layer returned (relative difference {check:.1e})"
+                    )
+                    continue
+                attention = dataclasses.replace(attention, check=check)
+            passed.append((layer_of(attention), attention if found.kept else None))
         return passed
 
     def __torch_function__(
@@ -116,15 +120,16 @@ class AttentionCapture(TorchFunctionMode):
 
     def _note(self, read: Callable[[], SeenCall | BuiltWeights | None]) -> None:
         # Whatever goes wrong in looking must not break the model's forward: it is reported.
-        name = self._current_module()
-        if name is None:
+        place = self._place()
+        if place is None:
             return
+        name = place[0]
         try:
             call = read()
             if call is not None:
                 add: Any = self._add if isinstance(call, SeenCall) else self._add_built
                 with torch.no_grad():
-                    add(name, call)
+                    add(*place, call)
         except Exception as error:  # noqa: BLE001 (see above)
             self.problems.append(f"{name}: {type(error).__name__}: {error}")
 
@@ -204,7 +209,7 @@ class AttentionCapture(TorchFunctionMode):
             same_source=multihead.same_source,
         )
 
-    def _add(self, name: str, call: SeenCall) -> None:
+    def _add(self, name: str, forward: int, call: SeenCall) -> None:
         if call.query.is_nested or call.key.is_nested:
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
@@ -214,7 +219,6 @@ class AttentionCapture(TorchFunctionMode):
             scale=call.scale,
             steps=(*mask_steps(call.mask, leading, call.is_causal), *call.steps),
             empty_rows=call.empty_rows,
-            name=self._call_name(name),
             kind=_kind(name, call),
             source=call.source,
             note=_note_of(call.query, dropped=call.dropout > 0),
@@ -223,40 +227,65 @@ class AttentionCapture(TorchFunctionMode):
         if not call.dropout:
             value, output = _folded(call.value), _folded(call.output)
             difference = relative_difference(attention, value, output)
-        kept = attention if self._keep(attention.name, attention.nbytes) else None
-        self._found.append(_Found(layer_of(attention), kept, difference, call.query.dtype))
+        self._file(name, forward, attention, difference)
 
-    def _add_built(self, name: str, call: BuiltWeights) -> None:
+    def _add_built(self, name: str, forward: int, call: BuiltWeights) -> None:
         weights = _folded(call.weights)
-        named = self._call_name(name)
-        keep = self._keep(named, weights.nbytes)
         attention = built_attention(
-            # Copied only where there is room: it is as large as attention gets.
-            weights.clone() if keep else weights,
-            name=named,
+            weights,
+            name="",
             kind="mixture"
             if call.mixture
             else _kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
             source="softmax",
             note=_note_of(call.weights, dropped=call.before_dropout),
         )
-        kept = attention if keep else None
-        self._found.append(_Found(layer_of(attention), kept, None, weights.dtype))
+        self._file(name, forward, attention, None)
 
-    def _call_name(self, name: str) -> str:
-        count = self._names.get(name, 0)
-        self._names[name] = count + 1
-        return name if count == 0 else f"{name}:{count}"
+    def _file(
+        self, name: str, forward: int, attention: Attention, difference: Tensor | None
+    ) -> None:
+        """Keep a call by itself, or with those that it goes on from."""
+        nth = self._counts[name, forward]
+        self._counts[name, forward] += 1
+        earlier = self._latest.get((name, nth))
+        if (
+            earlier is not None
+            and earlier.forward < forward
+            and earlier.extend(attention, difference, forward)
+        ):
+            return
+        count = self._names[name]
+        self._names[name] += 1
+        attention = dataclasses.replace(attention, name=name if count == 0 else f"{name}:{count}")
+        kept = self._keep(attention.name, attention.nbytes)
+        found = _Found(attention, kept, difference, forward)
+        self._found.append(found)
+        self._latest[name, nth] = found
 
 
-@dataclass(frozen=True)
 class _Found:
-    """A call that was read; its self-check stays on the device until the run is over."""
+    """A call, or those of a generation; the self-check stays on the device until the run is over.
 
-    layer: AttentionLayer
-    attention: Attention | None
-    difference: Tensor | None
-    dtype: torch.dtype
+    Of calls that are not kept the shapes remain.
+    """
+
+    def __init__(
+        self, attention: Attention, kept: bool, difference: Tensor | None, forward: int
+    ) -> None:
+        self.kept = kept
+        self.difference = difference
+        self.forward = forward
+        self.calls = CachedCalls(attention if kept else without_tensors(attention))
+
+    def extend(self, attention: Attention, difference: Tensor | None, forward: int) -> bool:
+        """Take in the call of a later forward; False: it does not go on from those before."""
+        if not self.calls.extend(attention):
+            return False
+        if self.difference is not None and difference is not None:
+            self.difference = torch.maximum(self.difference, difference)
+        self.forward = forward
+        return True
 
 
 @dataclass

@@ -25,6 +25,8 @@ class AttentionLayer:
         The self-check, see `Attention`.
     note
         What should be said with the picture, or "".
+    prompt
+        Queries of the prompt, where the steps of a generation were put together; else None.
     """
 
     name: str
@@ -35,6 +37,7 @@ class AttentionLayer:
     source: str
     check: float | None
     note: str
+    prompt: int | None = None
 
 
 def layer_of(attention: Attention) -> AttentionLayer:
@@ -48,4 +51,5 @@ def layer_of(attention: Attention) -> AttentionLayer:
         attention.source,
         attention.check,
         attention.note,
+        attention.prompt,
     )

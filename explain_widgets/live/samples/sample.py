@@ -168,6 +168,11 @@ class Sample:
             raise KeyError(f"no token list {name!r}; there are {list(self.token_lists)}")
         return self.token_lists[name]
 
+    def read_tokens(self, ids: list[int] | torch.Tensor) -> list[Token] | None:
+        """Ids (tokens,) as this sample's tokenizer spells them; None without one."""
+        reader = self._view.show.reader
+        return None if reader is None else reader.tokens(ids)
+
     @property
     def text(self) -> str | None:
         """The text it was made from, else its tokens read as text (special ones left out)."""

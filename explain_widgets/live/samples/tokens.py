@@ -35,6 +35,8 @@ class Token(NamedTuple):
         No space between this token and the one before it.
     special : bool
         A token that stands for no text (``[CLS]``, ``</s>``, padding).
+    generated : bool
+        A token that the model wrote itself.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Token(NamedTuple):
     raw: str
     joined: bool
     special: bool
+    generated: bool = False
 
 
 @dataclass(frozen=True)

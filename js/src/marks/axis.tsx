@@ -1,5 +1,5 @@
 import type { Label } from "./labels";
-import { shown, type Token, tip } from "./tokens";
+import { isGenerated, shown, type Token, tip } from "./tokens";
 
 interface AxisProps {
   side: "rows" | "columns";
@@ -33,6 +33,7 @@ export function Axis({ side, labels, tokens, start, pixels, picked, pointed, sty
       {withNamed(labels, [pointed ?? picked], pixels).map(({ position, tick }) => {
         const classes = ["xw-axis-label"];
         if (tick) classes.push("xw-tick");
+        if (isGenerated(tokens, position)) classes.push("xw-generated");
         if (position === picked) classes.push("xw-picked-label");
         if (position === pointed) classes.push("xw-pointed-label");
         return (

@@ -25,6 +25,8 @@ interface MatrixViewProps {
   queryTokens: Token[] | null;
   keyTokens: Token[] | null;
   query: number | null;
+  /** Where generated tokens begin, on each side; null: nowhere. */
+  begins: { row: number | null; key: number | null };
   pointed: Cell | null;
   disabled: boolean;
   onPoint(cell: Cell | null): void;
@@ -103,11 +105,13 @@ function Overlay({
   window,
   cell,
   query,
+  begins,
   pointed,
 }: {
   window: Window;
   cell: { width: number; height: number };
   query: number | null;
+  begins: MatrixViewProps["begins"];
   pointed: Cell | null;
 }) {
   const top = (row: number) => `${(row - window.rows[0]) * cell.height}px`;
@@ -115,6 +119,8 @@ function Overlay({
   const [height, width] = [`${cell.height}px`, `${cell.width}px`];
   return (
     <>
+      {begins.row !== null && <div class="xw-begins xw-across" style={{ top: top(begins.row) }} />}
+      {begins.key !== null && <div class="xw-begins xw-down" style={{ left: left(begins.key) }} />}
       {pointed !== null && (
         <>
           <div class="xw-crosshair xw-across" style={{ top: top(pointed.row), height }} />
@@ -194,7 +200,7 @@ function Cells({ props, window, cell }: { props: MatrixViewProps; window: Window
 }
 
 function Viewport({ props, window, layout }: { props: MatrixViewProps; window: Window; layout: Layout }) {
-  const { full, query, pointed, disabled, onPoint, onQuery, onWindow } = props;
+  const { full, query, begins, pointed, disabled, onPoint, onQuery, onWindow } = props;
   const { left, top, width, height, cell } = layout;
   const viewport = useRef<HTMLDivElement>(null);
   const panZoom = usePanZoom({ viewport, window, full, onWindow });
@@ -222,7 +228,13 @@ function Viewport({ props, window, layout }: { props: MatrixViewProps; window: W
       onKeyDown={(event) => !disabled && keyPress(event, props, window)}
     >
       <Cells props={props} window={window} cell={cell} />
-      <Overlay window={window} cell={cell} query={inWindow(full.rows, query)} pointed={pointed} />
+      <Overlay
+        window={window}
+        cell={cell}
+        query={inWindow(full.rows, query)}
+        begins={begins}
+        pointed={pointed}
+      />
     </div>
   );
 }

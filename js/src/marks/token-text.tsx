@@ -66,10 +66,11 @@ interface TokenChipProps {
 
 function TokenChip(props: TokenChipProps) {
   const { tokens, position, weight, shade, picked, numbered, focusable, disabled } = props;
-  const [, , joined, special] = tokens?.[position] ?? [];
+  const [, , joined, special, generated] = tokens?.[position] ?? [];
   const classes = ["xw-token"];
   if (joined === 1) classes.push("xw-joined");
   if (special === 1) classes.push("xw-special");
+  if (generated === 1) classes.push("xw-generated");
   // From here on white is read better on it than the text colour of a light page.
   if (shade > 0.8) classes.push("xw-strong");
   if (numbered) classes.push("xw-numbered");

@@ -1,5 +1,10 @@
-/** text as shown, raw as in the vocabulary, joined: no space before it, special: [CLS] and its like. */
-export type Token = [text: string, raw: string, joined: 0 | 1, special: 0 | 1];
+/**
+ * text as shown, raw as in the vocabulary, joined: no space before it, special: [CLS] and its like,
+ * generated: written by the model itself.
+ */
+export type Token = [text: string, raw: string, joined: 0 | 1, special: 0 | 1, generated: 0 | 1];
+
+export const isGenerated = (tokens: Token[] | null, position: number) => tokens?.[position]?.[4] === 1;
 
 /** A token's text; white space made visible; positions where there are no tokens. */
 export function shown(tokens: Token[] | null, position: number): string {
@@ -17,7 +22,8 @@ export function named(tokens: Token[] | null, position: number): string {
 /** What the vocabulary calls it, and where it stands. */
 export function tip(tokens: Token[] | null, position: number): string {
   const token = tokens?.[position];
-  return token === undefined ? `position ${position}` : `${token[1]} · position ${position}`;
+  if (token === undefined) return `position ${position}`;
+  return `${token[1]} · position ${position}${token[4] === 1 ? " · generated" : ""}`;
 }
 
 export interface Ranked {

@@ -85,6 +85,7 @@ export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
         queryTokens={queryTokens}
         keyTokens={keyTokens}
         query={selection.query}
+        begins={{ row: layer.prompt, key: layer.kind === "self" ? layer.prompt : null }}
         pointed={cell}
         disabled={lost !== null}
         onPoint={point}

@@ -34,6 +34,8 @@ export interface Layer {
   /** Shown positions: padding is left out unless it is asked for. */
   rows: Span;
   columns: Span;
+  /** Queries of the prompt, where the steps of a generation were put together. */
+  prompt: number | null;
 }
 
 export interface SampleContent {
