@@ -103,6 +103,7 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
+        self._below_python: bool | None = None  # not known yet
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -348,6 +349,8 @@ class LiveModel:
 
     def _check_fresh(self) -> None:
         rebuilt = self._runner.follow()
+        if rebuilt:
+            self._below_python = None
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:
@@ -415,8 +418,7 @@ class LiveModel:
 
     def _read_attention(self, sample: int, name: str | None) -> None:
         """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
-        room = Room(self._store.limit // 2, name)
-        run = self._run(sample, Wanted(attention=room.keeps))
+        run = self._run_for_attention(sample, name)
         layers = [layer for layer, _ in run.attention]
         self._tables[sample] = replace(
             self._tables[sample],
@@ -427,6 +429,16 @@ class LiveModel:
         kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
         for call, attention in sorted(kept, key=lambda item: item[0] == name):
             self._store.put(("attention", sample, call), attention, attention.nbytes)
+
+    def _run_for_attention(self, sample: int, name: str | None) -> Run:
+        """The run that shows attention: below Python only where nothing is seen from there."""
+        for below_python in (False, True) if self._below_python is None else (self._below_python,):
+            room = Room(self._store.limit // 2, name)
+            run = self._run(sample, Wanted(attention=room.keeps, below_python=below_python))
+            if run.attention:
+                self._below_python = below_python
+                break
+        return run
 
     def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:
         found: list[Tensor | None] = []

@@ -38,11 +38,13 @@ class Wanted:
     size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
     gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
     with the bytes of its queries and keys, whether those are kept; None: not recorded.
+    ``below_python``: look for it among basic operations alone.
     """
 
     activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
     edges: frozenset[str] = frozenset()
     attention: Callable[[str, int], bool] | None = None
+    below_python: bool = False
 
 
 @dataclass

@@ -238,7 +238,9 @@ class Runner:
             return None
         recorder = run.recorder
         assert recorder is not None
-        return AttentionCapture(lambda: recorder.place, module, wanted.attention)
+        return AttentionCapture(
+            lambda: recorder.place, module, wanted.attention, wanted.below_python
+        )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
         """Under hooks the layers of a fused encoder take plain tensors: so must the encoder."""

@@ -25,6 +25,7 @@ from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.attention_words import (
     head_name,
+    layer_title,
     reduction,
     sampled,
     statistics_message,
@@ -170,7 +171,7 @@ class AttentionExplorer(Explorer):
             texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
             for name, span, pixels in zip(names, (rows, keys), size, strict=True)
         ]
-        title = f"{attention.name} · {head_name(self.head)} · {sample.title}"
+        title = f"{layer_title(attention)} · {head_name(self.head)} · {sample.title}"
         said = [reduction(rows, keys, size), sampled(every)]
         title += "".join(f"\n{part}" for part in said if part)
         return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
@@ -190,7 +191,7 @@ class AttentionExplorer(Explorer):
             rows, columns = self._shown(layer, sample, lists, bool(selection.get("padding")))
             layers.append(
                 {
-                    "name": layer.name,
+                    "name": layer_title(layer),
                     "heads": layer.heads,
                     "queries": layer.queries,
                     "keys": layer.keys,

@@ -18,6 +18,11 @@ def head_name(head: Head) -> str:
     return f"the {head} over heads" if isinstance(head, str) else f"head {head}"
 
 
+def layer_title(layer: AttentionLayer | Attention) -> str:
+    """A layer as it is called: the model itself has no path."""
+    return layer.name or "(model)"
+
+
 def reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
     """How many weights a pixel stands for, in words; empty where each has its own."""
     height, width = (

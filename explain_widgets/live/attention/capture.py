@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.built_attention import built_attention
+from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
@@ -48,6 +49,8 @@ class AttentionCapture(TorchFunctionMode):
         The module that runs: its parameters are no activations.
     keep
         Asked with the name of a call and the bytes it would hold whether it is kept.
+    below_python
+        Look at basic operations alone: for what no Python code calls (TorchScript).
 
     Attributes
     ----------
@@ -60,10 +63,12 @@ class AttentionCapture(TorchFunctionMode):
         place: Callable[[], tuple[str, int] | None],
         module: nn.Module,
         keep: Callable[[str, int], bool] = lambda name, size: True,
+        below_python: bool = False,
     ) -> None:
         super().__init__()
         self._place = place
         self._keep = keep
+        self._below_python = below_python
         self._module = module
         self._multihead: _Multihead | None = None
         self._provenance = Provenance(module)
@@ -76,8 +81,12 @@ class AttentionCapture(TorchFunctionMode):
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Look on in this thread, at everything that is read."""
-        with flex_calls(self._module, self._see_flex), self:
-            yield
+        if self._below_python:
+            with DispatchedCalls(self._provenance, self._note):
+                yield
+        else:
+            with flex_calls(self._module, self._see_flex), self:
+                yield
 
     def calls(self) -> list[tuple[AttentionLayer, Attention | None]]:
         """What was recorded, in call order, with the tensors where they were kept.
@@ -113,7 +122,8 @@ class AttentionCapture(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             self._note(lambda: self._read_sdpa(result, *args, **kwargs))
         elif self._multihead is None and isinstance(result, Tensor):
-            self._note(lambda: self._provenance.see(func, args, kwargs, result))
+            name = getattr(func, "__name__", "")
+            self._note(lambda: self._provenance.see(name, args, kwargs, result))
         elif self._multihead is not None and func in (torch.bmm, torch.baddbmm):
             self._note(lambda: self._read_product(func, args, result))
         return result

@@ -61,10 +61,9 @@ class Provenance:
         self._trails: dict[int, tuple[weakref.ref[Tensor], _Trail]] = {}
 
     def see(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
     ) -> BuiltWeights | None:
         """Take note of one operation; returns the weights where it was the use of attention."""
-        name = getattr(func, "__name__", "")
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, result)
         if name == "linear":

@@ -1,0 +1,79 @@
+"""Seeing attention where no Python code calls it (TorchScript), through torch's dispatch modes.
+
+Below Python there are only basic operations: the kernels that ``F.scaled_dot_product_attention``
+picks, products of matrices and softmaxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
+from explain_widgets.live.attention.seen import SeenCall
+
+_KERNELS = "_scaled_dot_product_"
+_SOFTMAXES = ("_softmax", "_safe_softmax")
+
+
+class DispatchedCalls(TorchDispatchMode):
+    """Sees the basic operations of everything that runs under it in this thread.
+
+    Parameters
+    ----------
+    provenance
+        Follows tensors from products through softmaxes.
+    note
+        Called with a function that reads an operation and returns what it found.
+    """
+
+    def __init__(
+        self,
+        provenance: Provenance,
+        note: Callable[[Callable[[], SeenCall | BuiltWeights | None]], None],
+    ) -> None:
+        super().__init__()
+        self._provenance = provenance
+        self._take_note = note
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if name.startswith(_KERNELS) and isinstance(result, tuple):
+            self._take_note(lambda: _read_kernel(func, args, kwargs, result[0]))
+        elif isinstance(result, Tensor):
+            name = "softmax" if name in _SOFTMAXES else name
+            self._take_note(lambda: self._provenance.see(name, args, kwargs, result))
+        return result
+
+
+def _read_kernel(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+) -> SeenCall:
+    """A call of one of the kernels, whose arguments go by the same names."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    query, key, value = (given[name] for name in ("query", "key", "value"))
+    scale = given.get("scale")
+    mask = given.get("attn_mask", given.get("attn_bias"))
+    return SeenCall(
+        query,
+        key,
+        value,
+        output,
+        scale=query.shape[-1] ** -0.5 if scale is None else scale,
+        source="sdpa (kernel)",
+        mask=mask,
+        is_causal=bool(given.get("is_causal")),
+        dropout=float(given.get("dropout_p") or 0.0),
+    )
