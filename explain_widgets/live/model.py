@@ -432,12 +432,16 @@ class LiveModel:
 
     def _run_for_attention(self, sample: int, name: str | None) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""
+        run: Run | None = None
         for below_python in (False, True) if self._below_python is None else (self._below_python,):
             room = Room(self._store.limit // 2, name)
+            problems = [] if run is None else run.problems
             run = self._run(sample, Wanted(attention=room.keeps, below_python=below_python))
+            run.problems[:0] = problems
             if run.attention:
                 self._below_python = below_python
                 break
+        assert run is not None
         return run
 
     def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:

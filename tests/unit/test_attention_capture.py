@@ -580,11 +580,27 @@ def test_a_problem_in_looking_does_not_break_the_forward(monkeypatch: pytest.Mon
     live = LiveModel(model, X)
     expected = live.output()
     monkeypatch.setattr(capture_file, "mask_steps", broken)
+    monkeypatch.setattr(capture_file, "built_attention", broken)
     with pytest.raises(NoAttentionError, match=r"attend: ValueError: lost the mask"):
         live.attention_layers()
     assert torch.equal(live.output(), expected)
     with pytest.raises(NoAttentionError, match="lost the mask"):
         live.attention_layers()
+
+
+def test_what_cannot_be_read_from_the_call_is_read_from_its_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise ValueError("lost the mask")
+
+    model = Twice()
+    expected = [LiveModel(model, X).attention(layer).weights() for layer in (0, 1)]
+    monkeypatch.setattr(capture_file, "mask_steps", broken)
+    live = LiveModel(model, X)
+    assert {layer.source for layer in live.attention_layers()} == {"softmax"}
+    for layer in (0, 1):
+        assert (live.attention(layer).weights() - expected[layer]).abs().max() < 1e-6
 
 
 def test_an_error_of_the_models_own_call_is_the_models_error() -> None:

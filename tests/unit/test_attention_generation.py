@@ -1,4 +1,4 @@
-"""Generated text: the steps of a key-value cache put together, against one forward over the whole."""
+"""Generated text: the steps of a cache put together, against one forward over the whole."""
 
 from __future__ import annotations
 
