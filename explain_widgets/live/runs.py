@@ -20,9 +20,11 @@ from torch.overrides import BaseTorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionCapture, AttentionLayer
+from explain_widgets.live.attention.images import on_images
 from explain_widgets.live.errors import GradientError, NeedsHomeThreadError, RunError
 from explain_widgets.live.freshness import STEPS, model_tensors, quick_state
 from explain_widgets.live.home import Home
+from explain_widgets.live.modules import flat_tensors
 from explain_widgets.live.randomness import NoRandomDraws, kept_random_state
 from explain_widgets.live.recorder import Recorder, Wanted
 from explain_widgets.live.twin import (
@@ -222,7 +224,10 @@ class Runner:
                     raise _MovedError from error
                 raise
         if capture is not None:
-            run.attention, run.problems = capture.calls(), capture.problems
+            assert run.recorder is not None
+            inputs = flat_tensors((args, kwargs))
+            run.attention = on_images(capture.calls(), module, run.recorder.table(), inputs)
+            run.problems = capture.problems
         run.mixed = quick_state(self.tensors()) != before
         return run
 

@@ -8,6 +8,27 @@ from explain_widgets.analysis.attention import Attention
 
 
 @dataclass(frozen=True)
+class ImageGrid:
+    """Positions that are patches of the image of a sample, row by row.
+
+    Attributes
+    ----------
+    start
+        Position of the first patch: class tokens, or text, come before.
+    height, width
+        Patches, padding included.
+    image_height, image_width
+        Patches that the image covers, from the top left.
+    """
+
+    start: int
+    height: int
+    width: int
+    image_height: int
+    image_width: int
+
+
+@dataclass(frozen=True)
 class AttentionLayer:
     """One attention call of a forward.
 
@@ -27,6 +48,8 @@ class AttentionLayer:
         What should be said with the picture, or "".
     prompt
         Queries of the prompt, where the steps of a generation were put together; else None.
+    query_grid, key_grid
+        Which of them are patches of the image, and how they lie; None: none.
     """
 
     name: str
@@ -38,6 +61,8 @@ class AttentionLayer:
     check: float | None
     note: str
     prompt: int | None = None
+    query_grid: ImageGrid | None = None
+    key_grid: ImageGrid | None = None
 
 
 def layer_of(attention: Attention) -> AttentionLayer:

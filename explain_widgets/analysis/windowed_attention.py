@@ -1,0 +1,108 @@
+"""Attention within windows of an image (Swin), put back on the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.attention import Attention, Head
+from explain_widgets.analysis.score_steps import Span
+
+
+@dataclass(frozen=True)
+class WindowedAttention(Attention):
+    """Attention in which every position looks at those of its own window only.
+
+    See `windowed_attention`.
+
+    Attributes
+    ----------
+    windows
+        The attention of each window, windows before heads along its axis of heads.
+    places
+        (windows, positions of one) int64: where the positions of each window lie in the image, row
+        by row.
+    """
+
+    windows: Attention = field(default_factory=lambda: Attention(*2 * (torch.empty(1, 1, 1),), 1.0))
+    places: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, in words."""
+        return self.windows.origin
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.windows.nbytes + self.places.nbytes
+
+    def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
+        """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
+        return torch.stack([self._rows(head, rows, keys, every) for head in range(*heads)])
+
+    def sum_steps(self, head: Head) -> Iterator[float]:
+        """Nothing: windows are small."""
+        self._heads_of(head)
+        yield from ()
+
+    def _head_chunk(
+        self, head: int, rows: Span, keys: Span, every: int, key_edges: list[int] | None
+    ) -> Iterator[tuple[Span, Tensor]]:
+        for span in self._key_spans(keys, key_edges):
+            yield span, self._rows(head, rows, span, every)
+
+    def _rows(self, head: int, rows: Span, keys: Span, every: int) -> Tensor:
+        """(rows, keys) of one head: the rows of their windows, spread over the image."""
+        size = self.places.shape[1]
+        order = self.places.flatten().argsort()[slice(*rows, every)]
+        window, place = order // size, order % size
+        inside = torch.stack(
+            [
+                self.windows.block(
+                    (one * self.heads + head, one * self.heads + head + 1), (0, size), (0, size)
+                )[0]
+                for one in window.unique().tolist()
+            ]
+        )
+        weights = inside[torch.unique(window, return_inverse=True)[1], place]
+        result = weights.new_zeros(len(order), self.keys)
+        result.scatter_(1, self.places[window], weights)
+        return result[:, slice(*keys)]
+
+
+def windowed_attention(windows: Attention, places: Tensor) -> Attention:
+    """The attention of all windows of an image as one over the whole image.
+
+    Parameters
+    ----------
+    windows
+        Of (windows · heads) heads, window by window, each over the positions of a window.
+    places
+        (windows, positions of one) int64: where the positions of each window lie in the image, row
+        by row; each place once.
+
+    Examples
+    --------
+    >>> windows = Attention(torch.randn(2, 3, 4), torch.randn(2, 3, 4), scale=0.5)
+    >>> whole = windowed_attention(windows, torch.tensor([[0, 2, 4], [1, 3, 5]]))
+    >>> torch.equal(whole.row(0, 2)[::2], windows.row(0, 1))
+    True
+    """
+    heads = windows.heads // len(places)
+    empty = windows.query.new_empty(heads, places.numel(), 0)
+    return WindowedAttention(
+        query=empty,
+        key=empty,
+        scale=windows.scale,
+        name=windows.name,
+        kind=windows.kind,
+        source=windows.source,
+        check=windows.check,
+        note=windows.note,
+        windows=replace(windows),
+        places=places.to(windows.query.device),
+    )
