@@ -29,6 +29,7 @@ class WindowedAttention(Attention):
 
     windows: Attention = field(default_factory=lambda: Attention(*2 * (torch.empty(1, 1, 1),), 1.0))
     places: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
+    _read: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
@@ -55,20 +56,25 @@ class WindowedAttention(Attention):
         for span in self._key_spans(keys, key_edges):
             yield span, self._rows(head, rows, span, every)
 
+    def _inside(self, head: int) -> Tensor:
+        """(windows, queries, keys) of one head; kept for the next question about it."""
+        if head not in self._read:
+            count, size = self.places.shape
+            self._read.clear()
+            self._read[head] = torch.cat(
+                [
+                    self.windows.block((one, one + 1), (0, size), (0, size))
+                    for one in range(head, count * self.heads, self.heads)
+                ]
+            )
+        return self._read[head]
+
     def _rows(self, head: int, rows: Span, keys: Span, every: int) -> Tensor:
         """(rows, keys) of one head: the rows of their windows, spread over the image."""
         size = self.places.shape[1]
         order = self.places.flatten().argsort()[slice(*rows, every)]
         window, place = order // size, order % size
-        inside = torch.stack(
-            [
-                self.windows.block(
-                    (one * self.heads + head, one * self.heads + head + 1), (0, size), (0, size)
-                )[0]
-                for one in window.unique().tolist()
-            ]
-        )
-        weights = inside[torch.unique(window, return_inverse=True)[1], place]
+        weights = self._inside(head)[window, place]
         result = weights.new_zeros(len(order), self.keys)
         result.scatter_(1, self.places[window], weights)
         return result[:, slice(*keys)]

@@ -24,6 +24,7 @@ from explain_widgets.live.samples import Sample, Token
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.attention_words import (
+    grid_message,
     head_name,
     layer_title,
     reduction,
@@ -203,6 +204,8 @@ class AttentionExplorer(Explorer):
                     "rows": rows,
                     "columns": columns,
                     "prompt": layer.prompt,
+                    "query_grid": grid_message(layer.query_grid),
+                    "key_grid": grid_message(layer.key_grid),
                 }
             )
         return Reply(

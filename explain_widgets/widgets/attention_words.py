@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
-from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.attention import AttentionLayer, ImageGrid
 from explain_widgets.live.lookup import GENERATED
 from explain_widgets.live.samples import Token
 
@@ -58,6 +59,11 @@ def texts(tokens: list[Token] | None) -> list[str] | None:
     return None if tokens is None else [token.text for token in tokens]
 
 
+def grid_message(grid: ImageGrid | None) -> dict[str, int] | None:
+    """Where the patches of an image lie, as it is sent."""
+    return None if grid is None else asdict(grid)
+
+
 def token_message(token: Token) -> tuple[str, str, int, int, int]:
     """A token as it is sent: text, raw, joined, special, generated."""
     flags = token.joined, token.special, token.generated
@@ -86,8 +92,8 @@ def statistics_message(found: HeadStatistics | None, head: Head) -> list[dict[st
 
     None: they are not there yet.
     """
-    absent = "not for max" if head == "max" else "not for cross-attention"
-    absent = "…" if found is None else absent
+    absent = "…" if found is None else "n/a"
+    why = "Not of the maximum." if head == "max" else "Not of cross-attention."
     values = [
         ("Entropy", "entropy", "bits", "{:.2f} bits"),
         ("Mean distance", "distance", "tokens", "{:.1f} tokens"),
@@ -103,7 +109,8 @@ def statistics_message(found: HeadStatistics | None, head: Head) -> list[dict[st
             "name": name,
             "value": value if value is not None and math.isfinite(value) else None,
             "unit": unit,
-            "definition": _DEFINITIONS[name],
+            "definition": _DEFINITIONS[name]
+            + (f" {why}" if value is None and found is not None else ""),
             "text": absent if value is None else form.format(value),
         }
         for name, value, unit, form in rows

@@ -12,6 +12,7 @@ from typing import Any
 
 import anywidget
 import matplotlib.figure
+import numpy as np
 import torch
 import traitlets
 from IPython.display import display
@@ -23,6 +24,7 @@ from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
 from explain_widgets.widgets.worker import Job, worker_of
 
 _STATIC = Path(__file__).parent.parent / "static"
+_MOST_PIXELS = 512
 _STILL_BYTES = 60_000
 _STILL_DPI = (80, 60, 40)
 
@@ -202,6 +204,22 @@ class Explorer(anywidget.AnyWidget):
     def answer_colormap(self, selection: dict[str, Any]) -> Reply:
         """The colour table of a colour map."""
         return Reply(arrays={"table": colour_table(str(selection["name"]))})
+
+    def answer_image(self, selection: dict[str, Any]) -> Reply:
+        """The picture of a sample, no larger than `_MOST_PIXELS` a side."""
+        sample = self.live.samples[int(selection["sample"])]
+        image = sample.image
+        if image is None:
+            raise ValueError(f"{sample.title} is no image.")
+        height, width = image.shape[:2]
+        every = -(-max(height, width) // _MOST_PIXELS)
+        small = image[::every, ::every]
+        if small.ndim == 2:
+            small = np.repeat(small[..., None], 3, -1)
+        note = sample.image_note or ""
+        if every > 1:
+            note = "; ".join(part for part in (note, f"1 of {every} × {every} pixels") if part)
+        return Reply({"note": note}, {"image": np.ascontiguousarray(small)})
 
     def answer_append(self, selection: dict[str, Any]) -> Reply:
         """Take in a new sentence as the last sample."""

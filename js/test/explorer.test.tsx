@@ -348,6 +348,46 @@ describe("what goes wrong", () => {
     expect((tokens.at(-1) as HTMLElement).title).toContain("generated");
   });
 
+  it("patches lie on the picture, are picked there, and what is not looked at stays visible", async () => {
+    const made = new FakeKernel([17]);
+    const sample = made.sample.bind(made);
+    const grid = { start: 1, height: 4, width: 4, image_height: 4, image_width: 3 };
+    made.sample = (index, padding) => {
+      const content = sample(index, padding);
+      const patches = { query_tokens: null, key_tokens: null, query_grid: grid, key_grid: grid };
+      return {
+        ...content,
+        tokens: {},
+        layers: content.layers.map((layer) => ({ ...layer, ...patches })),
+      };
+    };
+    await show({ query: 6 }, made);
+    expect(text(".xw-reading h3")).toBe("From “1,1” (query 6)");
+    const canvas = (label: string) => el.querySelector(`canvas[aria-label="${label}"]`) as HTMLCanvasElement;
+    const picture = drawn.get(canvas("Picture of the sample")) as ImageData;
+    expect([picture.width, picture.data[0], picture.data[4]]).toEqual([8, 200, 190]);
+    const row = kernel.weights(0, 2, 7).slice(6 * 17, 7 * 17);
+    const patches = row.slice(1);
+    const overlay = drawn.get(canvas("Weights on the picture")) as ImageData;
+    expect([overlay.width, overlay.height]).toEqual([3, 4]);
+    for (const [y, x] of [
+      [0, 0],
+      [2, 1],
+      [3, 2],
+    ] as const) {
+      const expected = Math.round((255 * (patches[4 * y + x] as number)) / Math.max(...patches));
+      expect(overlay.data[4 * (3 * y + x) + 3]).toBe(expected);
+    }
+    // The class token is no patch; it is there to pick as well.
+    expect(text(".xw-reading .xw-token")).toBe("class");
+    const box = el.querySelector(".xw-image-box") as HTMLElement;
+    box.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+    await vi.waitFor(() => expect(model.traits.query).toBe(10));
+    slide("Opacity", 25);
+    await vi.waitFor(() => expect(canvas("Weights on the picture").style.opacity).toBe("0.25"));
+    expect(text(".xw-reading")).toContain("pads it to 4 × 4 patches");
+  });
+
   it("text of the user is never markup", async () => {
     const evil = '<img src=x onerror="window.hacked=1">';
     const made = new FakeKernel();

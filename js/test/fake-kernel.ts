@@ -113,6 +113,8 @@ export class FakeKernel {
         return this.head(asked);
       case "ahead":
         return this.head(asked);
+      case "image":
+        return { content: { note: "" }, ...pack({ image: { data: this.picture(), shape: [8, 8, 3] } }) };
       case "row":
         return { content: {}, ...pack(this.line("from", asked, asked.query as number)) };
       case "column":
@@ -120,6 +122,11 @@ export class FakeKernel {
       default:
         throw new Error(`There is no kind "${kind}".`);
     }
+  }
+
+  /** Grey, darker from left to right. */
+  private picture(): Uint8Array {
+    return Uint8Array.from({ length: 8 * 8 * 3 }, (_, index) => 200 - 10 * (Math.floor(index / 3) % 8));
   }
 
   sample(sample: number, padding: boolean): SampleContent {
@@ -138,6 +145,8 @@ export class FakeKernel {
       rows: shown,
       columns: shown,
       prompt: null,
+      query_grid: null,
+      key_grid: null,
     });
     return {
       sample,

@@ -12,7 +12,16 @@ import { WeightCache } from "../src/explorers/attention/weights";
 
 const layer = (heads: number, rows: [number, number], columns = rows): Layer => ({
   ...{ name: "a", kind: "self", source: "sdpa", note: "", query_tokens: "input", key_tokens: "input" },
-  ...{ heads, queries: rows[1], keys: columns[1], rows, columns, prompt: null },
+  ...{
+    heads,
+    queries: rows[1],
+    keys: columns[1],
+    rows,
+    columns,
+    prompt: null,
+    query_grid: null,
+    key_grid: null,
+  },
 });
 const content = (...layers: Layer[]): SampleContent => ({
   sample: 0,

@@ -399,6 +399,56 @@ def assert_pixels_of(page: Notebook, explorer: Locator, head: int) -> None:
     np.testing.assert_array_equal(pixels[..., :3], colour_table("Blues").astype(int)[levels])
 
 
+PHOTOGRAPHS = """
+import torch
+from sklearn.datasets import load_sample_images
+from torch import nn
+import explain_widgets as xw
+
+class Patches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 32, 32, 32)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+    def forward(self, image):
+        x = self.embed(image).flatten(2).transpose(1, 2)
+        x = torch.cat([torch.zeros_like(x[:, :1]), x], 1)
+        return self.attention(x, x, x)[0]
+
+torch.manual_seed(0)
+photographs = torch.stack([torch.tensor(p) for p in load_sample_images().images])
+photographs = photographs.permute(0, 3, 1, 2)[:, :, :416, :640].float() / 255
+live = xw.LiveModel(Patches().eval(), photographs)
+explorer = xw.AttentionExplorer(live, query=30)
+explorer
+"""
+
+
+def test_a_patch_picked_on_a_photograph_lights_up_where_it_looks(lab, open_notebook):
+    page = open_notebook(lab.write("photographs.ipynb", PHOTOGRAPHS))
+    page.run_all()
+    explorer = page.explorer()
+    overlay = explorer.get_by_role("img", name="Weights on the picture")
+    photograph = explorer.get_by_role("img", name="Picture of the sample")
+    expect(photograph).to_be_visible()
+    shown = page.pixels(photograph)[..., :3]
+    asked = "print(live.samples[0].image[::2, ::2].tolist())"
+    np.testing.assert_array_equal(shown, np.array(json.loads(page.run(asked))))
+    box = photograph.bounding_box()
+    # The patch in row 10, column 15 of 13 × 20.
+    photograph.page.mouse.click(
+        box["x"] + box["width"] * 15.5 / 20, box["y"] + box["height"] * 10.5 / 13
+    )
+    position = 1 + 10 * 20 + 15
+    wait_drawn(explorer, query=position)
+    assert page.run("explorer.query") == str(position)
+    row = np.array(json.loads(page.run(f"print(live.attention(0).row(0, {position}).tolist())")))
+    expected = (row[1:] / row[1:].max()).reshape(13, 20)
+    pixels = page.pixels(overlay)
+    assert pixels.shape[:2] == (13, 20)
+    np.testing.assert_allclose(pixels[..., 3] / 255, expected, atol=0.5 / 255 + 1e-6)
+
+
 def test_two_views_of_one_widget_stay_together(shown):
     page, explorer = shown
     page.start("explorer")

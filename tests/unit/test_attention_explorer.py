@@ -251,7 +251,7 @@ def test_statistics_of_the_maximum_say_what_does_not_apply(talk):
     content, _ = talk.ask("head", picked(head="max"))
     found = {entry["name"]: entry for entry in content["statistics"]}
     assert found["Entropy"]["value"] is None
-    assert found["Entropy"]["text"] == "not for max"
+    assert found["Entropy"]["text"] == "n/a"
 
 
 def test_a_request_is_answered_from_its_selection_not_from_traits(explorer, talk, live):

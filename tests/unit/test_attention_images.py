@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -192,6 +193,26 @@ def test_windows_of_other_models() -> None:
     assert torch.allclose(weights.sum(1), torch.ones(96))
     # Rolled by one: the first window holds rows 1 and 2, columns 1 to 3.
     assert weights[1 * 12 + 1].nonzero().flatten().tolist() == [13, 14, 15, 25, 26, 27]
+
+
+def test_the_widget_gets_the_picture_and_where_patches_lie_on_it() -> None:
+    model = small_model("vit")
+    live = xw.LiveModel(model, {"pixel_values": picture()})
+    explorer = xw.AttentionExplorer(live)
+    layer = explorer.answer_sample({"sample": 0}).content["layers"][0]
+    grid = {"start": 1, "height": 4, "width": 4, "image_height": 4, "image_width": 4}
+    assert (layer["query_grid"], layer["key_grid"]) == (grid, grid)
+    image = explorer.answer_image({"sample": 0}).arrays["image"]
+    assert np.array_equal(image, live.samples[0].image)
+
+
+def test_large_pictures_are_sampled_and_it_is_said() -> None:
+    live = xw.LiveModel(Windows(), picture(1200, 720))
+    explorer = xw.AttentionExplorer(live)
+    reply = explorer.answer_image({"sample": 0})
+    assert reply.arrays["image"].shape == (400, 240, 3)
+    assert "1 of 3 × 3 pixels" in reply.content["note"]
+    assert np.array_equal(reply.arrays["image"], live.samples[0].image[::3, ::3])
 
 
 def test_batch_entries_that_are_no_windows_stay_heads() -> None:

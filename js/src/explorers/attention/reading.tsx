@@ -1,8 +1,8 @@
 import { Segmented } from "../../controls/segmented";
-import { short, whole } from "../../marks/numbers";
-import { TokenText } from "../../marks/token-text";
-import { excerpt, named, shown, strongest, tip } from "../../marks/tokens";
-import { length } from "../../marks/viewport";
+import { short } from "../../marks/numbers";
+import { named, shown, strongest, tip } from "../../marks/tokens";
+import { sideOf } from "./selection";
+import { Side } from "./sides";
 import type { AttentionStore } from "./store";
 import type { Direction, Picture } from "./types";
 
@@ -11,17 +11,7 @@ const DIRECTIONS = [
   ["to", "is looked at by"],
 ] as const satisfies [Direction, string][];
 
-/** Tokens shown at once: more are read in parts. */
-const EXCERPT = 400;
 const STRONGEST = 5;
-
-/** The weights of the query (or key) of a picture, and what they lie on. */
-export function sideOf(picture: Picture, direction: Direction) {
-  const { layer, queryTokens, keyTokens } = picture;
-  return direction === "from"
-    ? { weights: picture.from, own: queryTokens, others: keyTokens, span: layer.columns, role: "query" }
-    : { weights: picture.to, own: keyTokens, others: queryTokens, span: layer.rows, role: "key" };
-}
 
 export function DirectionSwitch({ store }: { store: AttentionStore }) {
   return (
@@ -68,34 +58,20 @@ function Strongest({ picture, direction }: { picture: Picture; direction: Direct
   );
 }
 
-interface ColouredTextProps {
+interface SidesProps {
   store: AttentionStore;
   picture: Picture;
   numbered?: boolean;
 }
 
-/** The text of one side, coloured by the weights of the picked token. */
-export function ColouredText({ store, picture, numbered = false }: ColouredTextProps) {
-  const { direction, lost } = store.state;
-  const { weights, others, own, span } = sideOf(picture, direction);
-  const { query, scale } = picture.selection;
-  const part = excerpt(span, query, EXCERPT);
+/** What the picked position looks at, coloured; and where the other side is another, that to pick from. */
+export function Sides({ store, picture, numbered = false }: SidesProps) {
+  const { own, others, role } = sideOf(picture, store.state.direction);
+  const other = role === "query" ? "key" : "query";
   return (
     <>
-      <TokenText
-        label={direction === "from" ? "Keys" : "Queries"}
-        tokens={others}
-        span={part}
-        weights={weights}
-        scale={scale}
-        picked={own === others ? query : null}
-        numbered={numbered}
-        disabled={lost !== null}
-        onPick={(position, event) => store.move({ query: position }, event)}
-      />
-      {length(part) < length(span) && (
-        <p class="xw-note">{`positions ${part[0]}–${part[1] - 1} of ${whole(length(span))}`}</p>
-      )}
+      {own !== others && <Side store={store} picture={picture} side={role} coloured={false} />}
+      <Side store={store} picture={picture} side={other} coloured numbered={numbered} />
     </>
   );
 }
@@ -117,7 +93,7 @@ export function Reading({ store }: { store: AttentionStore }) {
         </p>
       )}
       <div class="xw-reading-text">
-        <ColouredText store={store} picture={picture} />
+        <Sides store={store} picture={picture} />
       </div>
       <Strongest picture={picture} direction={direction} />
     </section>

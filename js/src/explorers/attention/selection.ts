@@ -1,6 +1,6 @@
 import type { Token } from "../../marks/tokens";
 import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
-import type { HeadSelection, Layer, Picture, SampleContent, Selection } from "./types";
+import type { Direction, HeadSelection, ImageGrid, Layer, Picture, SampleContent, Selection } from "./types";
 
 /** Tokens a side of the lines view: more lines than this cannot be told apart. */
 export const LINES = 64;
@@ -22,6 +22,41 @@ function clampQuery(query: number | null, { rows, columns }: Layer): number | nu
   const start = Math.min(rows[0], columns[0]);
   const stop = Math.max(rows[1], columns[1]);
   return Math.max(start, Math.min(stop - 1, query));
+}
+
+/** Patches by row and column, and what comes before them. */
+function patchNames({ start, height, width }: ImageGrid): Token[] {
+  const before = Array.from({ length: start }, (_, index): Token => {
+    return [start === 1 ? "class" : `class ${index}`, "class token or register", 0, 1, 0];
+  });
+  const patches = Array.from({ length: height * width }, (_, index): Token => {
+    const place = `${Math.floor(index / width)},${index % width}`;
+    return [place, `patch in row ${place.replace(",", ", column ")}`, 0, 0, 0];
+  });
+  return [...before, ...patches];
+}
+
+/** The names of both sides: tokens, else the places of patches; one list where both are the same. */
+export function namedSides(layer: Layer, queries: Token[] | null, keys: Token[] | null) {
+  const { query_grid, key_grid } = layer;
+  const queryTokens = queries ?? (query_grid === null ? null : patchNames(query_grid));
+  const isSame = keys === null && layer.kind === "self" && key_grid !== null && query_grid !== null;
+  const keyTokens = isSame ? queryTokens : (keys ?? (key_grid === null ? null : patchNames(key_grid)));
+  return { queryTokens, keyTokens };
+}
+
+/** The weights of the query (or key) of a picture, and what they lie on. */
+export function sideOf(picture: Picture, direction: Direction) {
+  const { layer, queryTokens, keyTokens } = picture;
+  return direction === "from"
+    ? {
+        weights: picture.from,
+        own: queryTokens,
+        others: keyTokens,
+        span: layer.columns,
+        role: "query" as const,
+      }
+    : { weights: picture.to, own: keyTokens, others: queryTokens, span: layer.rows, role: "key" as const };
 }
 
 export const fullWindow = ({ rows, columns }: Layer): Window => ({ rows, keys: columns });

@@ -12,6 +12,7 @@ import {
   fullWindow,
   headSelection,
   keepWindow,
+  namedSides,
   neededWindow,
   occurrences,
   pageAt,
@@ -23,7 +24,7 @@ import { WeightCache } from "./weights";
 
 const TRAITS = ["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const;
 /** Kinds whose answers the user waits for. */
-const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append"];
+const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image"];
 
 /** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
 const SAVED_WITHIN = 200;
@@ -79,6 +80,8 @@ export class AttentionStore {
       picture: null,
       grid: null,
       table: null,
+      image: null,
+      opacity: 60,
       window: null,
       page: 0,
       direction: "from",
@@ -153,6 +156,19 @@ export class AttentionStore {
 
   look(direction: Direction): void {
     this.update({ direction });
+  }
+
+  cover(opacity: number): void {
+    this.update({ opacity });
+  }
+
+  /** Picks a position of the queries or the keys; where both are the same the direction stays. */
+  pickOn(side: "query" | "key", position: number, event: Event): void {
+    const { picture } = this.state;
+    if (picture !== null && picture.queryTokens !== picture.keyTokens) {
+      this.look(side === "query" ? "from" : "to");
+    }
+    this.move({ query: position }, event);
   }
 
   /** Looks at a part of the matrix, and asks for it where what is there is coarser than need be. */
@@ -377,6 +393,17 @@ export class AttentionStore {
     }
     this.askHead(began);
     this.askGrid(began);
+    this.askImage(content, began);
+  }
+
+  private askImage({ sample, layers }: SampleContent, began: number): void {
+    const isNeeded = layers.some((layer) => layer.query_grid !== null || layer.key_grid !== null);
+    if (!isNeeded || this.state.image?.sample === sample) return;
+    this.ask("image", { sample }, began, ({ arrays, content }) => {
+      const pixels = pick(arrays, "image", "uint8");
+      const { note = "" } = content as { note?: string };
+      if (pixels !== null) this.update({ image: { sample, pixels, note } });
+    });
   }
 
   /** The selection within the sample that was read last: the slider may already stand elsewhere. */
@@ -474,8 +501,7 @@ export class AttentionStore {
         ...(answer.content as HeadContent),
         ...{ selection, layer, matrix, from, to, payload, bytes, milliseconds, partial },
         title: content.title,
-        queryTokens: list(layer.query_tokens),
-        keyTokens: list(layer.key_tokens),
+        ...namedSides(layer, list(layer.query_tokens), list(layer.key_tokens)),
       },
     });
     if (!partial) this.calibrateOnce();

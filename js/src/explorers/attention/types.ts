@@ -21,6 +21,15 @@ export interface Selection {
   colormap: string;
 }
 
+/** Positions that are patches of the image, row by row; the image covers the first of them. */
+export interface ImageGrid {
+  start: number;
+  height: number;
+  width: number;
+  image_height: number;
+  image_width: number;
+}
+
 export interface Layer {
   name: string;
   heads: number;
@@ -36,6 +45,8 @@ export interface Layer {
   columns: Span;
   /** Queries of the prompt, where the steps of a generation were put together. */
   prompt: number | null;
+  query_grid: ImageGrid | null;
+  key_grid: ImageGrid | null;
 }
 
 export interface SampleContent {
@@ -108,6 +119,10 @@ export interface State {
   picture: Picture | null;
   grid: Grid | null;
   table: Uint8Array | null;
+  /** The picture of the sample, where positions are patches of it. */
+  image: { sample: number; pixels: DecodedArray<"uint8">; note: string } | null;
+  /** How strongly weights cover the image, 0…100. */
+  opacity: number;
   /** The part of the matrix looked at; null: all of it. */
   window: { rows: Span; keys: Span } | null;
   /** First position of the window of the lines view. */
