@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,6 +13,13 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.attention.ablation import (
+    NONE,
+    Ablations,
+    HeadAblation,
+    by_layer,
+    checked,
+)
 from explain_widgets.live.errors import (
     GradientError,
     LayerError,
@@ -31,6 +38,7 @@ from explain_widgets.live.lookup import (
     raise_missing,
 )
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
+from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
@@ -131,8 +139,15 @@ class LiveModel:
         """Number of the state of the model that was read last: it grows with each change seen."""
         return self._revision
 
-    def output(self, sample: int = 0) -> Any:
+    def output(self, sample: int = 0, ablate: Iterable[HeadAblation] = ()) -> Any:
         """The model's output for a sample, detached, as the model itself returns it.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        ablate
+            Attention heads that are taken out of this run: (layer, head, "zero" or "mean").
 
         Returns
         -------
@@ -140,7 +155,30 @@ class LiveModel:
             Tensors, or the containers the model returns, with every tensor detached.
         """
         with self._reading():
-            return self._kept(("output", sample), lambda: self._read_output(sample))
+            without = self._ablations(ablate, sample)
+            key = ("output", sample, without)
+            return self._kept(key, lambda: self._read_output(sample, without))
+
+    def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
+        """How the output changes when attention heads are taken out of the forward.
+
+        Raises
+        ------
+        ValueError
+            When there is no such head, or the outputs cannot be compared.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.output_change([(0, 2, "zero")]).cosine < 1
+        True
+        """
+        ablate = list(ablate)
+        with self._reading():
+            outputs = self.output(sample), self.output(sample, ablate)
+            return output_change(*outputs, self._last_position(sample))
 
     def modules(self, sample: int = 0) -> list[ModuleRow]:
         """The module table in call order; modules that were not called come last."""
@@ -245,7 +283,9 @@ class LiveModel:
                 raise NoAttentionError(nothing_found(table))
             return table.attention
 
-    def attention(self, layer: int | str = 0, sample: int = 0) -> Attention:
+    def attention(
+        self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
+    ) -> Attention:
         """One attention call: its weights, rows, tiles and statistics, computed when asked for.
 
         Parameters
@@ -254,19 +294,25 @@ class LiveModel:
             An index into `attention_layers`, or a name there.
         sample
             Which sample.
+        ablate
+            Heads that are taken out of the forward, as in `output`. Their own weights are shown as
+            they are; those of later layers as they become.
 
         Raises
         ------
         LayerError, NoAttentionError
             When there is no such call, or none at all.
+        ValueError
+            When there is no such head to ablate.
         """
         with self._reading():
             names = [found.name for found in self.attention_layers(sample)]
             name = pick(layer, names, "attention layer")
-            key = ("attention", sample, name)
+            without = self._ablations(ablate, sample)
+            key = ("attention", sample, name, without)
             kept: Attention | None = self._store.get(key)
             if kept is None:
-                self._read_attention(sample, name)
+                self._read_attention(sample, name, without)
                 kept = self._store.get(key)
             if kept is None:
                 raise LayerError(f"The attention of {name!r} was not called in a second run.")
@@ -398,9 +444,23 @@ class LiveModel:
             )
         return self.samples.get(sample, device=self.device, keep_random_state=at_home)
 
-    def _read_output(self, sample: int) -> Any:
-        output = _detached(self._run(sample, None).output)
-        self._store.put(("output", sample), output, _bytes(output))
+    def _ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
+        given = list(given)
+        return checked(given, self._heads(sample)) if given else NONE
+
+    def _heads(self, sample: int) -> dict[str, int]:
+        return {layer.name: layer.heads for layer in self.attention_layers(sample)}
+
+    def _read_output(self, sample: int, without: Ablations) -> Any:
+        wanted = None
+        if without:
+            wanted = Wanted(
+                attention=lambda name, size: False,
+                below_python=bool(self._below_python),
+                ablate=by_layer(without, self._heads(sample)),
+            )
+        output = _detached(self._run(sample, wanted).output)
+        self._store.put(("output", sample, without), output, _bytes(output))
         return output
 
     def _read_activation(self, name: str, sample: int) -> Tensor:
@@ -416,27 +476,31 @@ class LiveModel:
         self._store.put(("activation", sample, name), kept[name], kept[name].nbytes)
         return kept[name]
 
-    def _read_attention(self, sample: int, name: str | None) -> None:
+    def _read_attention(self, sample: int, name: str | None, without: Ablations = NONE) -> None:
         """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
-        run = self._run_for_attention(sample, name)
-        layers = [layer for layer, _ in run.attention]
-        self._tables[sample] = replace(
-            self._tables[sample],
-            attention=layers,
-            problems=tuple(run.problems),
-            generated=generated_ids(run.output),
-        )
+        run = self._run_for_attention(sample, name, without)
+        if not without:
+            self._tables[sample] = replace(
+                self._tables[sample],
+                attention=[layer for layer, _ in run.attention],
+                problems=tuple(run.problems),
+                generated=generated_ids(run.output),
+            )
         kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
         for call, attention in sorted(kept, key=lambda item: item[0] == name):
-            self._store.put(("attention", sample, call), attention, attention.nbytes)
+            key = ("attention", sample, call, without)
+            self._store.put(key, attention, attention.nbytes)
 
-    def _run_for_attention(self, sample: int, name: str | None) -> Run:
+    def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""
         run: Run | None = None
         for below_python in (False, True) if self._below_python is None else (self._below_python,):
             room = Room(self._store.limit // 2, name)
             problems = [] if run is None else run.problems
-            run = self._run(sample, Wanted(attention=room.keeps, below_python=below_python))
+            ablate = by_layer(without, self._heads(sample)) if without else {}
+            run = self._run(
+                sample, Wanted(attention=room.keeps, below_python=below_python, ablate=ablate)
+            )
             run.problems[:0] = problems
             if run.attention:
                 self._below_python = below_python
@@ -484,11 +548,14 @@ class LiveModel:
         return found[0].detach()
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
+        return target_value(output, target, self._last_position(sample))
+
+    def _last_position(self, sample: int) -> int:
         loaded = self._sample(sample)
         # The words that an encoder-decoder predicts follow those of its decoder.
         decoded = "decoder_input_ids" in loaded.kwargs
         _, stop = loaded.valid_of("decoder_input_ids") if decoded else loaded.valid
-        return target_value(output, target, stop - 1)
+        return stop - 1
 
 
 _T = TypeVar("_T")

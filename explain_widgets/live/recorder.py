@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from explain_widgets.live.attention.ablation import LayerAblation
 from explain_widgets.live.freshness import version
 from explain_widgets.live.modules import (
     ModuleRow,
@@ -38,13 +39,15 @@ class Wanted:
     size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
     gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
     with the bytes of its queries and keys, whether those are kept; None: not recorded.
-    ``below_python``: look for it among basic operations alone.
+    ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
+    heads of some attention calls.
     """
 
     activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
     edges: frozenset[str] = frozenset()
     attention: Callable[[str, int], bool] | None = None
     below_python: bool = False
+    ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
 
 
 @dataclass

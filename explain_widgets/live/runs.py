@@ -228,6 +228,7 @@ class Runner:
             inputs = flat_tensors((args, kwargs))
             run.attention = on_images(capture.calls(), module, run.recorder.table(), inputs)
             run.problems = capture.problems
+            _check_ablated(wanted, capture)
         run.mixed = quick_state(self.tensors()) != before
         return run
 
@@ -244,7 +245,7 @@ class Runner:
         recorder = run.recorder
         assert recorder is not None
         return AttentionCapture(
-            lambda: recorder.place, module, wanted.attention, wanted.below_python
+            lambda: recorder.place, module, wanted.attention, wanted.below_python, wanted.ablate
         )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
@@ -301,6 +302,13 @@ def _plain_thread(differentiable: bool) -> Iterator[None]:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+def _check_ablated(wanted: Wanted | None, capture: AttentionCapture) -> None:
+    """A head that was to be taken out and was not would show as no change at all."""
+    missed = set() if wanted is None else set(wanted.ablate) - capture.ablated
+    if missed:
+        raise RunError(f"ablate: {', '.join(sorted(missed))} was not called in this run.")
 
 
 def _devices(model: nn.Module) -> list[torch.device]:

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,14 @@ from torch.overrides import TorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.built_attention import built_attention
+from explain_widgets.live.attention.ablation import LayerAblation, replaced
 from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.layer import AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
-from explain_widgets.live.attention.seen import SeenCall
+from explain_widgets.live.attention.seen import Read, SeenCall
 from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
 
 LOOKED_FOR = (
@@ -49,6 +50,8 @@ class AttentionCapture(TorchFunctionMode):
         The module that runs: its parameters are no activations.
     keep
         Asked with the name of a call and the bytes it would hold whether it is kept.
+    ablate
+        What happens to the heads of some calls, by their names.
     below_python
         Look at basic operations alone: for what no Python code calls (TorchScript).
 
@@ -56,6 +59,8 @@ class AttentionCapture(TorchFunctionMode):
     ----------
     problems
         Calls that were seen and could not be read, each with its reason.
+    ablated
+        Names of the calls of which heads were ablated.
     """
 
     def __init__(
@@ -64,11 +69,14 @@ class AttentionCapture(TorchFunctionMode):
         module: nn.Module,
         keep: Callable[[str, int], bool] = lambda name, size: True,
         below_python: bool = False,
+        ablate: Mapping[str, LayerAblation] | None = None,
     ) -> None:
         super().__init__()
         self._place = place
         self._keep = keep
         self._below_python = below_python
+        self._ablate = ablate or {}
+        self.ablated: set[str] = set()
         self._module = module
         self._multihead: _Multihead | None = None
         self._provenance = Provenance(module)
@@ -82,7 +90,7 @@ class AttentionCapture(TorchFunctionMode):
     def looking(self) -> Iterator[None]:
         """Look on in this thread, at everything that is read."""
         if self._below_python:
-            with DispatchedCalls(self._provenance, self._note):
+            with DispatchedCalls(self._provenance, self._looked_at):
                 yield
         else:
             with flex_calls(self._module, self._see_flex), self:
@@ -120,38 +128,61 @@ class AttentionCapture(TorchFunctionMode):
             return self._inside_multihead(args, kwargs)
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            self._note(lambda: self._read_sdpa(result, *args, **kwargs))
-        elif self._multihead is None and isinstance(result, Tensor):
-            name = getattr(func, "__name__", "")
-            self._note(lambda: self._provenance.see(name, args, kwargs, result))
-        elif self._multihead is not None and func in (torch.bmm, torch.baddbmm):
-            self._note(lambda: self._read_product(func, args, result))
+            return self._looked_at(func, args, kwargs, result, self._read_sdpa)
+        if self._multihead is None and isinstance(result, Tensor):
+            return self._looked_at(func, args, kwargs, result, self._follow)
+        if self._multihead is not None and func in (torch.bmm, torch.baddbmm):
+            return self._looked_at(func, args, kwargs, result, self._read_product)
         return result
 
-    def _note(self, read: Callable[[], SeenCall | BuiltWeights | None]) -> None:
+    def _looked_at(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, read: Read
+    ) -> Any:
+        """The result of an operation, noted where it is attention; without its ablated heads."""
         # Whatever goes wrong in looking must not break the model's forward: it is reported.
         place = self._place()
         if place is None:
-            return
-        name = place[0]
+            return result
         try:
-            call = read()
-            if call is not None:
-                add: Any = self._add if isinstance(call, SeenCall) else self._add_built
-                with torch.no_grad():
-                    add(*place, call)
+            call = read(func, args, kwargs, result)
+            if call is None:
+                return result
+            with torch.no_grad():
+                name = self._add(*place, call)
         except Exception as error:  # noqa: BLE001 (see above)
-            self.problems.append(f"{name}: {type(error).__name__}: {error}")
+            self.problems.append(f"{place[0]}: {type(error).__name__}: {error}")
+            return result
+        ablation = self._ablate.get(name)
+        if ablation is None:
+            return result
+        self.ablated.add(name)
+        if isinstance(call, SeenCall):
+            without = ablation.of_output(call.output)
+            return (without, *result[1:]) if isinstance(result, tuple) else without
+        if call.operand is None:
+            raise ValueError(f"ablate: {name} weighs its values by hand and has no heads.")
+        there = ablation.of_weights(call.operand.permute(call.order))
+        back = [call.order.index(axis) for axis in range(len(call.order))]
+        args, kwargs = replaced((args, kwargs), call.operand, there.permute(back))
+        return func(*args, **kwargs)
 
     def _see_flex(self, call: Callable[[], Any], read: Callable[[Any], SeenCall | None]) -> Any:
         # Compiled again for every mode that looks on: without it, it is the user's own kernel.
         is_on = torch.overrides._get_current_function_mode() is self
         with torch.overrides._pop_mode_temporarily() if is_on else nullcontext():
-            result = call()
-            self._note(lambda: read(result))
-        return result
+            return self._looked_at(call, (), {}, call(), lambda func, args, kwargs, out: read(out))
+
+    def _follow(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> BuiltWeights | None:
+        return self._provenance.see(getattr(func, "__name__", ""), args, kwargs, result)
 
     def _read_sdpa(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> SeenCall:
+        return self._sdpa(result, *args, **kwargs)
+
+    def _sdpa(
         self,
         output: Tensor,
         query: Tensor,
@@ -198,7 +229,9 @@ class AttentionCapture(TorchFunctionMode):
         finally:
             self._multihead = outer
 
-    def _read_product(self, func: Any, args: tuple[Any, ...], result: Tensor) -> SeenCall | None:
+    def _read_product(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> SeenCall | None:
         """Of a multi-head attention: first query · key (with the mask), then weights · value."""
         multihead = self._multihead
         assert multihead is not None
@@ -219,7 +252,10 @@ class AttentionCapture(TorchFunctionMode):
             same_source=multihead.same_source,
         )
 
-    def _add(self, name: str, forward: int, call: SeenCall) -> None:
+    def _add(self, name: str, forward: int, call: SeenCall | BuiltWeights) -> str:
+        """Keep what is needed of a call; returns its name among all calls."""
+        if isinstance(call, BuiltWeights):
+            return self._add_built(name, forward, call)
         if call.query.is_nested or call.key.is_nested:
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
@@ -237,9 +273,9 @@ class AttentionCapture(TorchFunctionMode):
         if not call.dropout:
             value, output = _folded(call.value), _folded(call.output)
             difference = relative_difference(attention, value, output)
-        self._file(name, forward, attention, difference)
+        return self._file(name, forward, attention, difference)
 
-    def _add_built(self, name: str, forward: int, call: BuiltWeights) -> None:
+    def _add_built(self, name: str, forward: int, call: BuiltWeights) -> str:
         weights = _folded(call.weights)
         attention = built_attention(
             weights,
@@ -250,12 +286,12 @@ class AttentionCapture(TorchFunctionMode):
             source="softmax",
             note=_note_of(call.weights, dropped=call.before_dropout),
         )
-        self._file(name, forward, attention, None)
+        return self._file(name, forward, attention, None)
 
     def _file(
         self, name: str, forward: int, attention: Attention, difference: Tensor | None
-    ) -> None:
-        """Keep a call by itself, or with those that it goes on from."""
+    ) -> str:
+        """Keep a call by itself, or with those that it goes on from; returns its name."""
         nth = self._counts[name, forward]
         self._counts[name, forward] += 1
         earlier = self._latest.get((name, nth))
@@ -264,7 +300,7 @@ class AttentionCapture(TorchFunctionMode):
             and earlier.forward < forward
             and earlier.extend(attention, difference, forward)
         ):
-            return
+            return earlier.calls.name
         count = self._names[name]
         self._names[name] += 1
         attention = dataclasses.replace(attention, name=name if count == 0 else f"{name}:{count}")
@@ -272,6 +308,7 @@ class AttentionCapture(TorchFunctionMode):
         found = _Found(attention, kept, difference, forward)
         self._found.append(found)
         self._latest[name, nth] = found
+        return attention.name
 
 
 class _Found:

@@ -26,18 +26,15 @@ class DispatchedCalls(TorchDispatchMode):
     ----------
     provenance
         Follows tensors from products through softmaxes.
-    note
-        Called with a function that reads an operation and returns what it found.
+    look
+        Called with an operation (function, arguments, keywords), its result and a function that
+        reads them; returns what the result is to be.
     """
 
-    def __init__(
-        self,
-        provenance: Provenance,
-        note: Callable[[Callable[[], SeenCall | BuiltWeights | None]], None],
-    ) -> None:
+    def __init__(self, provenance: Provenance, look: Callable[..., Any]) -> None:
         super().__init__()
         self._provenance = provenance
-        self._take_note = note
+        self._look = look
 
     def __torch_dispatch__(
         self,
@@ -48,18 +45,20 @@ class DispatchedCalls(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = func.overloadpacket.__name__
-        if name.startswith(_KERNELS) and isinstance(result, tuple):
-            self._take_note(lambda: _read_kernel(func, args, kwargs, result[0]))
-        elif isinstance(result, Tensor):
-            name = "softmax" if name in _SOFTMAXES else name
-            self._take_note(lambda: self._provenance.see(name, args, kwargs, result))
+        if isinstance(result, tuple) and func.overloadpacket.__name__.startswith(_KERNELS):
+            return self._look(func, args, kwargs, result, _read_kernel)
+        if isinstance(result, Tensor):
+            return self._look(func, args, kwargs, result, self._follow)
         return result
 
+    def _follow(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> BuiltWeights | None:
+        name = func.overloadpacket.__name__
+        return self._provenance.see("softmax" if name in _SOFTMAXES else name, args, kwargs, result)
 
-def _read_kernel(
-    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
-) -> SeenCall:
+
+def _read_kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> SeenCall:
     """A call of one of the kernels, whose arguments go by the same names."""
     names = [argument.name for argument in func._schema.arguments]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -70,7 +69,7 @@ def _read_kernel(
         query,
         key,
         value,
-        output,
+        result[0],
         scale=query.shape[-1] ** -0.5 if scale is None else scale,
         source="sdpa (kernel)",
         mask=mask,

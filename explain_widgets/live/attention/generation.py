@@ -48,6 +48,11 @@ class CachedCalls:
         self._keys = first.key
 
     @property
+    def name(self) -> str:
+        """The name of the first call."""
+        return self._first.name
+
+    @property
     def steps(self) -> int:
         """Of how many calls it is made."""
         return len(self._steps)

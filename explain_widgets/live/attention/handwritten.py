@@ -24,12 +24,15 @@ _MOST_QUERIES = 32
 class BuiltWeights:
     """Weights that a model has built and used: (…, queries, keys).
 
-    ``mixture``: the query is a parameter.
+    ``mixture``: the query is a parameter. ``operand``: what was multiplied with the values, and
+    ``order`` how its axes lie as (…, queries, keys); None: it is no product.
     """
 
     weights: Tensor
     before_dropout: bool
     mixture: bool = False
+    operand: Tensor | None = None
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,11 @@ class Provenance:
         if order is None:
             return None
         self._trails.pop(id(weights), None)
-        if trail.undropped is None:
-            return BuiltWeights(weights.permute(order), False, mixture=bool(trail.learned))
-        undropped = trail.undropped.reshape(weights.shape)
-        return BuiltWeights(undropped.permute(order), True, mixture=bool(trail.learned))
+        is_dropped = trail.undropped is not None
+        undropped = weights if trail.undropped is None else trail.undropped.reshape(weights.shape)
+        return BuiltWeights(
+            undropped.permute(order), is_dropped, bool(trail.learned), weights, tuple(order)
+        )
 
     def _trail(self, tensor: Tensor) -> _Trail | None:
         reference, trail = self._trails.get(id(tensor), (None, None))

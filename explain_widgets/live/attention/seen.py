@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from explain_widgets.analysis.score_steps import ScoreStep
+
+Read: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], Any]
+"""Reads an operation (function, arguments, keywords, result): what attention it was, or None."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ export class AttentionStore {
       grid: null,
       table: null,
       image: null,
-      opacity: 60,
+      opacity: 80,
       window: null,
       page: 0,
       direction: "from",
