@@ -78,6 +78,8 @@ class Attention:
     prompt
         Where the steps of a generation were put together: how many queries, from the first on, are
         the prompt's; the others are of generated tokens. None: one call.
+    value_norms
+        (value heads, keys), the lengths of the values; None: they were not seen.
 
     Examples
     --------
@@ -98,12 +100,18 @@ class Attention:
     check: float | None = None
     note: str = ""
     prompt: int | None = None
+    value_norms: Tensor | None = field(default=None, repr=False)
     _sums: RowSums = field(default_factory=RowSums, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
         """Where the weights come from, in words."""
         return "weights recomputed from Q·K"
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the weights of a query sum to one (or to nothing, where all is masked)."""
+        return True
 
     @property
     def heads(self) -> int:
@@ -307,7 +315,7 @@ class Attention:
                 totals.add(some, span, weights)
             totals.end_rows()
             yield (some[1] - rows[0]) / (rows[1] - rows[0])
-        return totals.statistics(self.kind == "self", head != "max")
+        return totals.statistics(self.kind == "self", head != "max" and self.sums_to_one)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -50,7 +50,15 @@ class BuiltAttention(Attention):
             yield span, self.built[head, slice(*rows, every), slice(*span)].to(self._dtype)
 
 
-def built_attention(weights: Tensor, *, name: str, kind: str, source: str, note: str) -> Attention:
+def built_attention(
+    weights: Tensor,
+    *,
+    name: str,
+    kind: str,
+    source: str,
+    note: str,
+    value_norms: Tensor | None = None,
+) -> Attention:
     """An `Attention` of weights that exist already, (heads, queries, keys).
 
     Its queries and keys have no channels: they carry the numbers of heads and positions alone.
@@ -72,5 +80,6 @@ def built_attention(weights: Tensor, *, name: str, kind: str, source: str, note:
         source=source,
         check=0.0,  # they are what the model used
         note=note,
+        value_norms=value_norms,
         built=weights,
     )

@@ -3,58 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention, Head
+from explain_widgets.analysis.derived import DerivedAttention
 from explain_widgets.analysis.score_steps import Span
 
 
 @dataclass(frozen=True)
-class WindowedAttention(Attention):
+class WindowedAttention(DerivedAttention):
     """Attention in which every position looks at those of its own window only.
 
     See `windowed_attention`.
 
     Attributes
     ----------
-    windows
+    base
         The attention of each window, windows before heads along its axis of heads.
     places
         (windows, positions of one) int64: where the positions of each window lie in the image, row
         by row.
     """
 
-    windows: Attention = field(default_factory=lambda: Attention(*2 * (torch.empty(1, 1, 1),), 1.0))
     places: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
     _read: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def origin(self) -> str:
-        """Where the weights come from, in words."""
-        return self.windows.origin
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return self.windows.nbytes + self.places.nbytes
-
-    def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
-        """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
-        return torch.stack([self._rows(head, rows, keys, every) for head in range(*heads)])
 
     def sum_steps(self, head: Head) -> Iterator[float]:
         """Nothing: windows are small."""
         self._heads_of(head)
         yield from ()
-
-    def _head_chunk(
-        self, head: int, rows: Span, keys: Span, every: int, key_edges: list[int] | None
-    ) -> Iterator[tuple[Span, Tensor]]:
-        for span in self._key_spans(keys, key_edges):
-            yield span, self._rows(head, rows, span, every)
 
     def _inside(self, head: int) -> Tensor:
         """(windows, queries, keys) of one head; kept for the next question about it."""
@@ -63,7 +43,7 @@ class WindowedAttention(Attention):
             self._read.clear()
             self._read[head] = torch.cat(
                 [
-                    self.windows.block((one, one + 1), (0, size), (0, size))
+                    self.base.block((one, one + 1), (0, size), (0, size))
                     for one in range(head, count * self.heads, self.heads)
                 ]
             )
@@ -109,6 +89,17 @@ def windowed_attention(windows: Attention, places: Tensor) -> Attention:
         source=windows.source,
         check=windows.check,
         note=windows.note,
-        windows=replace(windows),
+        value_norms=_spread(windows.value_norms, places),
+        base=windows,
         places=places.to(windows.query.device),
     )
+
+
+def _spread(norms: Tensor | None, places: Tensor) -> Tensor | None:
+    """(windows · heads, positions of one) put back on the image: (heads, positions)."""
+    if norms is None:
+        return None
+    count, size = places.shape
+    whole = norms.new_empty(len(norms) // count, count * size)
+    whole[:, places.flatten()] = norms.view(count, -1, size).transpose(0, 1).flatten(1)
+    return whole

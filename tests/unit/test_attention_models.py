@@ -71,7 +71,7 @@ def captured(model: Any, inputs: dict[str, Tensor]) -> list[tuple[Any, Tensor]]:
     for index, layer in enumerate(live.attention_layers()):
         attention = live.attention(index)
         # As the model has them: how windows are put back is tested by itself.
-        attention = getattr(attention, "windows", attention)
+        attention = getattr(attention, "base", attention)
         found.append((layer, attention.weights()))
     return found
 

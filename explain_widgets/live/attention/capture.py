@@ -29,7 +29,7 @@ from explain_widgets.live.attention.generation import CachedCalls, without_tenso
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.layer import AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
-from explain_widgets.live.attention.seen import Read, SeenCall
+from explain_widgets.live.attention.seen import Read, SeenCall, lengths
 from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
 
 LOOKED_FOR = (
@@ -268,6 +268,7 @@ class AttentionCapture(TorchFunctionMode):
             kind=_kind(name, call),
             source=call.source,
             note=_note_of(call.query, dropped=call.dropout > 0),
+            value_norms=lengths(_folded(call.value), -1),
         )
         difference = None
         if not call.dropout:
@@ -285,6 +286,7 @@ class AttentionCapture(TorchFunctionMode):
             else _kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
             source="softmax",
             note=_note_of(call.weights, dropped=call.before_dropout),
+            value_norms=_folded_norms(call),
         )
         return self._file(name, forward, attention, None)
 
@@ -367,6 +369,14 @@ _MULTIHEAD_SIGNATURE = inspect.signature(F.multi_head_attention_forward)
 def _folded(tensor: Tensor) -> Tensor:
     """(heads, positions, channels): batch and head axes in one."""
     return tensor.detach().reshape(-1, *tensor.shape[-2:])
+
+
+def _folded_norms(call: BuiltWeights) -> Tensor | None:
+    """(heads, keys): the lengths of the values, for every head of the weights."""
+    if call.value_norms is None:
+        return None
+    wanted = (*call.weights.shape[:-2], call.weights.shape[-1])
+    return call.value_norms.expand(wanted).reshape(-1, wanted[-1])
 
 
 def _folded_copy(tensor: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class CachedCalls:
         self._filled = first.queries
         self._steps = [self._step(first, 0, (0, first.queries), first.keys)]
         self._keys = first.key
+        self._norms = [] if first.value_norms is None else [first.value_norms]
 
     @property
     def name(self) -> str:
@@ -93,7 +94,7 @@ class CachedCalls:
                 source=first.source,
                 note=first.note,
             )
-            return replace(made, prompt=first.prompt)
+            return replace(made, prompt=first.prompt, value_norms=self._all_norms())
         queries = torch.cat([step.queries for step in self._steps], 1)
         if not self._is_kept:
             key = first.key.new_empty(len(first.key), self._key_count, first.key.shape[-1])
@@ -104,7 +105,15 @@ class CachedCalls:
             key=self._keys[:, : self._key_count].clone(),
             steps=stacked([step.part for step in self._steps], self._key_count),
             check=None,
+            value_norms=self._all_norms(),
         )
+
+    def _all_norms(self) -> Tensor | None:
+        """The lengths of all values; of grouped heads the fewer."""
+        if not self._norms:
+            return None
+        heads = min(len(norms) for norms in self._norms)
+        return torch.cat([norms[:: len(norms) // heads] for norms in self._norms], 1)
 
     def _step(self, call: Attention, start: int, rows: Span, keys: int) -> _Step:
         call = _own(call) if self._is_kept else without_tensors(call)
@@ -156,6 +165,9 @@ class CachedCalls:
             self._keys = grown
         if self.steps == 1:
             self._steps = [self._step(self._first, 0, (0, self._filled), self._filled)]
+            self._norms = [norms[:, : self._filled] for norms in self._norms]
+        if call.value_norms is not None and self._norms:
+            self._norms.append(call.value_norms[:, used - call.queries : used].clone())
         self._steps.append(self._step(call, start, (self._filled, filled), used))
         self._kind, self._filled = "self", filled
         return True

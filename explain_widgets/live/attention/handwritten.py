@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from explain_widgets.live.attention.seen import lengths
+
 _PRODUCTS = frozenset({"matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum"})
 _TIMES = frozenset({"mul", "multiply", "__mul__", "__rmul__"})
 # A linear layer of more outputs is no set of queries; following it would cost in every forward.
@@ -25,7 +27,8 @@ class BuiltWeights:
     """Weights that a model has built and used: (…, queries, keys).
 
     ``mixture``: the query is a parameter. ``operand``: what was multiplied with the values, and
-    ``order`` how its axes lie as (…, queries, keys); None: it is no product.
+    ``order`` how its axes lie as (…, queries, keys); None: it is no product. ``value_norms``:
+    (…, keys), the lengths of the values, with the axes before the queries or 1; None: not known.
     """
 
     weights: Tensor
@@ -33,6 +36,7 @@ class BuiltWeights:
     mixture: bool = False
     operand: Tensor | None = None
     order: tuple[int, ...] = ()
+    value_norms: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,12 @@ class Provenance:
         is_dropped = trail.undropped is not None
         undropped = weights if trail.undropped is None else trail.undropped.reshape(weights.shape)
         return BuiltWeights(
-            undropped.permute(order), is_dropped, bool(trail.learned), weights, tuple(order)
+            undropped.permute(order),
+            is_dropped,
+            bool(trail.learned),
+            weights,
+            tuple(order),
+            _value_norms(equation, value, position, order),
         )
 
     def _trail(self, tensor: Tensor) -> _Trail | None:
@@ -231,6 +240,25 @@ def _operands(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
         named = [kwargs[key] for key in ("other", "mat2", "tensor2") if key in kwargs]
         factors = [*args, *named]
     return equation, [factor for factor in factors if isinstance(factor, Tensor)]
+
+
+def _value_norms(equation: str, value: Tensor, position: int, order: list[int]) -> Tensor | None:
+    """The lengths of the values, (…, keys), with the axes of the weights before the queries."""
+    if not equation:
+        return lengths(value, -1 if position == 0 else -2)
+    letters = equation.replace(" ", "").partition("->")[0].split(",")
+    own, others = letters[position], letters[1 - position]
+    if "." in others or len(others) != value.ndim:
+        return None
+    summed = [index for index, letter in enumerate(others) if letter not in own]
+    norms = lengths(value, summed)
+    left = [letter for letter in others if letter in own]
+    wanted = [own[index] for index in order if index != order[-2]]
+    norms = norms.permute([left.index(letter) for letter in wanted if letter in left])
+    for index, letter in enumerate(wanted):
+        if letter not in left:
+            norms = norms.unsqueeze(index)
+    return norms
 
 
 def _order(equation: str, weights: Tensor, position: int, axis: int) -> list[int] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from explain_widgets.analysis.score_steps import ScoreStep
@@ -34,3 +35,9 @@ class SeenCall:
     empty_rows: float = 0.0
     same_source: bool | None = None
     steps: tuple[ScoreStep, ...] = ()
+
+
+def lengths(values: Tensor, axis: int | list[int]) -> Tensor:
+    """Euclidean lengths along an axis, in single precision at least."""
+    dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
+    return torch.linalg.vector_norm(values.detach(), dim=axis, dtype=dtype)
