@@ -22,7 +22,8 @@ SENTENCE = "The keys to the cabinet are unbelievably heavy."
 
 def requests(positions: int) -> list[tuple[str, dict[str, Any]]]:
     """What a view of one sample asks, as js/test/recorded.test.tsx needs it."""
-    shown = {"sample": 0, "padding": False}
+    lens = {"measure": "weights", "units": "tokens", "hide_sinks": False, "ablated": []}
+    shown = {"sample": 0, "padding": False, "lens": lens}
     head = {"layer": 1, "query": 3, "rows": None, "keys": None, "size": [positions, positions]}
     heads = [{**shown, **head, "head": picked, "scale": "log"} for picked in (2, 3, "mean")]
     side = min(32, max(8, positions))
@@ -31,8 +32,8 @@ def requests(positions: int) -> list[tuple[str, dict[str, Any]]]:
         ("sample", shown),
         ("grid", {**shown, "scale": "log", "size": [side, side]}),
         *(("head", selection) for selection in heads),
-        ("row", {"sample": 0, "layer": 1, "head": 2, "query": 5}),
-        ("column", {"sample": 0, "layer": 1, "head": 2, "key": 5}),
+        ("row", {"sample": 0, "layer": 1, "head": 2, "query": 5, "lens": lens}),
+        ("column", {"sample": 0, "layer": 1, "head": 2, "key": 5, "lens": lens}),
     ]
 
 

@@ -35,6 +35,11 @@ class DerivedAttention(Attention):
         return self.base.origin
 
     @property
+    def sums_to_one(self) -> bool:
+        """Whether the weights of a query sum to one."""
+        return self.base.sums_to_one
+
+    @property
     def nbytes(self) -> int:
         """Bytes held."""
         return self.base.nbytes
@@ -214,6 +219,7 @@ def _derived(
         check=base.check,
         note=base.note,
         prompt=base.prompt if sizes is None else None,
+        value_norms=base.value_norms if sizes is None else None,
         base=base,
         **fields,  # type: ignore[arg-type]
     )

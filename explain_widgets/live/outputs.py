@@ -33,6 +33,8 @@ class OutputChange:
     classes, before, after
         The most probable classes of either output, by their probability before, and their
         probabilities (softmax of the logits); empty where there are no logits.
+    count
+        How many classes there are; 0 without logits.
     divergence
         KL(before ‖ after) of all classes in bits; None without logits.
     """
@@ -43,6 +45,7 @@ class OutputChange:
     classes: tuple[int, ...] = ()
     before: tuple[float, ...] = ()
     after: tuple[float, ...] = ()
+    count: int = 0
     divergence: float | None = None
 
 
@@ -91,6 +94,7 @@ def output_change(before: Any, after: Any, last: int = -1) -> OutputChange:
         classes=tuple(classes),
         before=probabilities[0],
         after=probabilities[1],
+        count=scores[0].numel(),
         divergence=nats / math.log(2),
     )
 

@@ -19,11 +19,12 @@ from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.export.figures import attention_figure
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.lookup import GENERATED
-from explain_widgets.live.samples import Sample, Token
+from explain_widgets.live.attention.ablation import HeadAblation, checked
+from explain_widgets.live.samples import Token
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.pictures.quantise import SCALES, weights_picture
 from explain_widgets.widgets.attention_words import (
+    change_message,
     grid_message,
     head_name,
     layer_title,
@@ -32,9 +33,9 @@ from explain_widgets.widgets.attention_words import (
     statistics_message,
     texts,
     token_message,
-    token_names,
 )
 from explain_widgets.widgets.explorer import Explorer, bundle
+from explain_widgets.widgets.lens import MEASURES, UNITS, Lens, Lenses
 from explain_widgets.widgets.protocol import Reply
 
 VIEWS = ("matrix", "lines", "text")
@@ -102,6 +103,20 @@ class AttentionExplorer(Explorer):
     padding = traitlets.Bool(False).tag(sync=True)
     """Whether padded positions are shown."""
 
+    measure = traitlets.Enum(MEASURES, "weights").tag(sync=True)
+    """``"weights"``, or ``"value-weighted"``: weights times the lengths of the values, α‖v‖
+    (Kobayashi et al. 2020)."""
+
+    units = traitlets.Enum(UNITS, "tokens").tag(sync=True)
+    """``"tokens"``, or tokens grouped into ``"words"`` or ``"sentences"``: `query` counts these."""
+
+    hide_sinks = traitlets.Bool(False).tag(sync=True)
+    """Whether the first token, separators and punctuation are hidden and the rest rescaled."""
+
+    ablated: Any = traitlets.List().tag(sync=True)
+    """Heads that are taken out of the forward: lists [layer, head, how] of the index of the layer,
+    the index of the head, and ``"zero"`` or ``"mean"`` (over positions). The model is untouched."""
+
     colormaps = traitlets.List(traitlets.Unicode(), list(SEQUENTIAL)).tag(sync=True)
     """What the menu of colour maps offers."""
 
@@ -115,6 +130,7 @@ class AttentionExplorer(Explorer):
         return self._layers
 
     def _prepare(self) -> None:
+        self._lenses = Lenses(self.live)
         self._statistics: dict[Hashable, HeadStatistics] = {}
         self._layers = self.live.attention_layers(self.sample)
         self.layer_name = self._layers[0].name
@@ -136,15 +152,14 @@ class AttentionExplorer(Explorer):
             ``from``: (keys,), where the picked query looks; ``to``: (queries,), who looks at it
             (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
         """
-        attention = self.live.attention(self.layer, self.sample)
-        lists = self.live.token_lists(self.sample)
-        names = token_names(attention, lists)
-        query_tokens, key_tokens = (texts(lists.get(name)) if name else None for name in names)
+        attention = self._lenses.attention(self.layer, self.sample, self._lens())
+        layer = self.live.attention_layers(self.sample)[self.layer]
+        sides = self._lenses.axes(layer, self.sample, self._lens())
         return {
             "weights": attention.weights(self.head),
             **_row_and_column(attention, self.head, self.query),
-            "query_tokens": query_tokens,
-            "key_tokens": key_tokens,
+            "query_tokens": texts(sides[0].tokens),
+            "key_tokens": texts(sides[1].tokens),
         }
 
     def figure(self) -> matplotlib.figure.Figure:
@@ -158,22 +173,25 @@ class AttentionExplorer(Explorer):
         return self._figure(_STILL_PIXELS, quick=True)
 
     def _figure(self, most_pixels: int, quick: bool = False) -> matplotlib.figure.Figure:
-        attention = self.live.attention(self.layer, self.sample)
-        sample = self.live.samples[self.sample]
-        lists = self.live.token_lists(self.sample)
-        rows, keys = self._shown(attention, sample, lists, self.padding)
+        lens = self._lens()
+        attention = self._lenses.attention(self.layer, self.sample, lens)
+        layer = self.live.attention_layers(self.sample)[self.layer]
+        sides = self._lenses.axes(layer, self.sample, lens, self.padding)
+        rows, keys = sides[0].shown, sides[1].shown
         size = _fitting(rows, most_pixels), _fitting(keys, most_pixels)
         every = 1
         if quick and 2 * attention.queries * attention.keys > _at_once(self.live.device):
             every = max(1, (rows[1] - rows[0]) // size[0])
         weights = attention.tile(self.head, rows, keys, size, every=every).float().cpu().numpy()
-        names = token_names(attention, lists)
         labels = [
-            texts(lists[name][slice(*span)]) if name and pixels == span[1] - span[0] else None
-            for name, span, pixels in zip(names, (rows, keys), size, strict=True)
+            texts(side.tokens[slice(*side.shown)])
+            if side.tokens is not None and pixels == side.shown[1] - side.shown[0]
+            else None
+            for side, pixels in zip(sides, size, strict=True)
         ]
+        sample = self.live.samples[self.sample]
         title = f"{layer_title(attention)} · {head_name(self.head)} · {sample.title}"
-        said = [reduction(rows, keys, size), sampled(every)]
+        said = [lens.note, reduction(rows, keys, size), sampled(every)]
         title += "".join(f"\n{part}" for part in said if part)
         return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
 
@@ -185,25 +203,29 @@ class AttentionExplorer(Explorer):
         self._layers = self.live.attention_layers(index)
         sample = self.live.samples[index]
         self.sample_count = self._count_samples()
-        lists = self.live.token_lists(index)
+        lens = Lens.of(selection.get("lens"))
+        padding = bool(selection.get("padding"))
+        tokens: dict[str, list[Token]] = dict(self.live.token_lists(index))
         layers = []
         for layer in self._layers:
-            query_tokens, key_tokens = token_names(layer, lists)
-            rows, columns = self._shown(layer, sample, lists, bool(selection.get("padding")))
+            sides = self._lenses.axes(layer, index, lens, padding)
+            for side in sides:
+                if side.name is not None and side.tokens is not None:
+                    tokens[side.name] = side.tokens
             layers.append(
                 {
                     "name": layer_title(layer),
                     "heads": layer.heads,
-                    "queries": layer.queries,
-                    "keys": layer.keys,
+                    "queries": len(sides[0].edges) - 1,
+                    "keys": len(sides[1].edges) - 1,
                     "kind": layer.kind,
                     "source": layer.source,
                     "note": layer.note,
-                    "query_tokens": query_tokens,
-                    "key_tokens": key_tokens,
-                    "rows": rows,
-                    "columns": columns,
-                    "prompt": layer.prompt,
+                    "query_tokens": sides[0].name,
+                    "key_tokens": sides[1].name,
+                    "rows": sides[0].shown,
+                    "columns": sides[1].shown,
+                    "prompt": layer.prompt if lens.units == "tokens" else None,
                     "query_grid": grid_message(layer.query_grid),
                     "key_grid": grid_message(layer.key_grid),
                 }
@@ -213,7 +235,7 @@ class AttentionExplorer(Explorer):
                 "sample": index,
                 "title": sample.title,
                 "layers": layers,
-                "tokens": {name: [token_message(token) for token in lists[name]] for name in lists},
+                "tokens": {name: [token_message(one) for one in tokens[name]] for name in tokens},
                 "footer": self.live.status,
             }
         )
@@ -224,11 +246,8 @@ class AttentionExplorer(Explorer):
         Of long inputs first from some of the queries, then from all where that takes seconds.
         """
         index, (height, width) = int(selection["sample"]), selection["size"]
-        sample = self.live.samples[index]
         layers = self.live.attention_layers(index)
-        lists = self.live.token_lists(index)
-        padding = bool(selection.get("padding"))
-        spans = [self._shown(layer, sample, lists, padding) for layer in layers]
+        spans = [self._shown(layer, selection) for layer in layers]
         work = sum(
             2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
             for layer, (rows, keys) in zip(layers, spans, strict=True)
@@ -242,7 +261,7 @@ class AttentionExplorer(Explorer):
         for every in passes:
             done = 0
             for number, (rows, keys) in enumerate(spans):
-                attention = self.live.attention(number, index)
+                attention = self._attention(selection, number)
                 for head in range(attention.heads):
                     tile = attention.tile(head, rows, keys, (height, width), every=every)
                     picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
@@ -266,19 +285,18 @@ class AttentionExplorer(Explorer):
         index, head = int(selection["sample"]), selection["head"]
         # Before the question, which may find that the model has changed.
         revision = self.live.revision
-        attention = self.live.attention(int(selection["layer"]), index)
+        attention = self._attention(selection)
         if selection.get("known") == self.live.revision:
             yield Reply({"unchanged": True})
             return
-        sample = self.live.samples[index]
-        lists = self.live.token_lists(index)
-        shown = self._shown(attention, sample, lists, bool(selection.get("padding")))
+        number, lens = int(selection["layer"]), Lens.of(selection.get("lens"))
+        shown = self._shown(self.live.attention_layers(index)[number], selection)
         rows = _span(selection.get("rows"), shown[0])
         keys = _span(selection.get("keys"), shown[1])
         height, width = selection.get("size") or (_MOST_PIXELS, _MOST_PIXELS)
         size = min(_fitting(rows), height), min(_fitting(keys), width)
         query = selection.get("query")
-        place = (revision, index, int(selection["layer"]), head, shown)
+        place = (revision, index, number, head, shown, lens)
 
         def reply(tile: Tensor, exact: dict[str, Tensor | None], progress: str = "") -> Reply:
             picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
@@ -289,7 +307,7 @@ class AttentionExplorer(Explorer):
                     "rows": rows,
                     "keys": keys,
                     "statistics": statistics_message(statistics, head),
-                    "footer": self._footer(attention, head, reduction(rows, keys, size)),
+                    "footer": self._footer(attention, head, lens, reduction(rows, keys, size)),
                     "progress": progress,
                 },
                 {
@@ -350,49 +368,64 @@ class AttentionExplorer(Explorer):
 
     def answer_ahead(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """As `answer_head`, for a head that may be looked at next; not of long inputs."""
-        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        attention = self._attention(selection)
         if attention.queries * attention.keys > _at_once(self.live.device):
             yield Reply({"skipped": True})
         else:
             yield from self.answer_head(selection)
 
+    def answer_change(self, selection: dict[str, Any]) -> Reply:
+        """How the output changes without the ablated heads."""
+        index, lens = int(selection["sample"]), Lens.of(selection.get("lens"))
+        if not lens.ablated:
+            return Reply({"change": None})
+        try:
+            change = self.live.output_change(lens.ablated, index)
+        except ValueError as error:
+            return Reply({"change": None, "note": str(error)})
+        sample = self.live.samples[index]
+        return Reply({"change": change_message(change, sample)})
+
     def answer_row(self, selection: dict[str, Any]) -> Reply:
         """Where one query looks, exactly."""
-        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        attention = self._attention(selection)
         row = attention.row(selection["head"], int(selection["query"]))
         return Reply(arrays={"from": _float32(row)})
 
     def answer_column(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Who looks at one key, exactly."""
-        attention = self.live.attention(int(selection["layer"]), int(selection["sample"]))
+        attention = self._attention(selection)
         for _ in attention.sum_steps(selection["head"]):
             yield None
         column = attention.column(selection["head"], int(selection["key"]))
         yield Reply(arrays={"to": _float32(column)})
 
-    def _footer(self, attention: Attention, head: Head, reduced: str) -> str:
+    def _footer(self, attention: Attention, head: Head, lens: Lens, reduced: str) -> str:
         parts = [
             attention.source,
             f"{attention.origin} for {head_name(head)}",
+            lens.note,
             reduced or "exact",
             attention.note,
             self.live.status,
         ]
         return " · ".join(part for part in parts if part)
 
-    def _shown(
-        self,
-        layer: AttentionLayer | Attention,
-        sample: Sample,
-        lists: dict[str, list[Token]],
-        padding: bool,
-    ) -> tuple[Span, Span]:
+    def _attention(self, selection: dict[str, Any], layer: int | None = None) -> Attention:
+        """What a request is about; ``layer``: another one of its sample."""
+        number = int(selection["layer"]) if layer is None else layer
+        lens = Lens.of(selection.get("lens"))
+        return self._lenses.attention(number, int(selection["sample"]), lens)
+
+    def _shown(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Span, Span]:
         """The positions shown on each axis: all, or those that are no padding."""
-        spans = []
-        for name, count in zip(token_names(layer, lists), (layer.queries, layer.keys), strict=True):
-            valid = None if padding or name in (None, GENERATED) else sample.valid_of(str(name))
-            spans.append((0, count) if valid is None or valid[1] > count else valid)
-        return spans[0], spans[1]
+        lens, padding = Lens.of(selection.get("lens")), bool(selection.get("padding"))
+        query, key = self._lenses.axes(layer, int(selection["sample"]), lens, padding)
+        return query.shown, key.shown
+
+    def _lens(self) -> Lens:
+        ablated = tuple(HeadAblation(*one) for one in self.ablated)
+        return Lens(self.measure, self.units, self.hide_sinks, ablated)
 
     # Traits.
 
@@ -420,6 +453,14 @@ class AttentionExplorer(Explorer):
         # In cross-attention a key may be picked as well, to see who looks at it.
         positions = max(layer.queries, layer.keys)
         return None if value is None else _in_range("query", value, positions)
+
+    @traitlets.validate("ablated")
+    def _check_ablated(self, proposal: Any) -> list[Any]:
+        try:
+            checked(proposal["value"], {layer.name: layer.heads for layer in self.layers})
+        except (TypeError, ValueError) as error:
+            raise traitlets.TraitError(str(error)) from error
+        return [list(one) for one in proposal["value"]]
 
     @traitlets.validate("colormap")
     def _check_colormap(self, proposal: Any) -> str:

@@ -388,6 +388,54 @@ describe("what goes wrong", () => {
     expect(text(".xw-reading")).toContain("pads it to 4 × 4 patches");
   });
 
+  it("an ablated head is named, what changes is told, and it is put back", async () => {
+    await show();
+    const button = (name: string) =>
+      [...el.querySelectorAll("button")].find((one) => one.textContent === name) as HTMLButtonElement;
+    button("Ablate head").click();
+    await vi.waitFor(() => expect(text(".xw-ablation")).toContain("0.98714"));
+    expect(model.traits.ablated).toEqual([[2, 7, "zero"]]);
+    expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ lens: { ablated: [[2, 7, "zero"]] } });
+    expect(text(".xw-ablation")).toContain("Layer 2 · head 7");
+    expect(text(".xw-ablation")).toContain("“it” (22)");
+    const cells = [...el.querySelectorAll(".xw-change tbody tr")].map((row) => row.textContent);
+    expect(cells).toEqual(["cat0.7500.400", "dog0.2500.600"]);
+    expect(button("Put head back").getAttribute("aria-pressed")).toBe("true");
+    const how = el.querySelector(".xw-ablation select") as HTMLSelectElement;
+    how.value = "mean";
+    how.dispatchEvent(new Event("change", { bubbles: true }));
+    await vi.waitFor(() => expect(model.traits.ablated).toEqual([[2, 7, "mean"]]));
+    slide("Head", 3);
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
+    button("Ablate head").click();
+    await vi.waitFor(() => expect(text(".xw-ablation h3")).toBe("Without these 2 heads"));
+    button("Put all back").click();
+    await vi.waitFor(() => expect(model.traits.ablated).toEqual([]));
+    await settled();
+    expect(el.querySelector(".xw-ablation")).toBeNull();
+  });
+
+  it("what is shown of the weights is asked for with everything, words as other positions", async () => {
+    await show();
+    const pickIn = (label: string, value: string) => {
+      const picker = el.querySelector(`select[aria-label="${label}"]`) as HTMLSelectElement;
+      picker.value = value;
+      picker.dispatchEvent(new Event("change", { bubbles: true }));
+    };
+    const samples = () => model.ofKind("sample").length;
+    const before = samples();
+    pickIn("Show", "value-weighted");
+    await vi.waitFor(() => expect(selectionDrawn().lens.measure).toBe("value-weighted"));
+    for (const kind of ["head", "grid"]) {
+      expect(model.ofKind(kind).at(-1)?.selection).toMatchObject({ lens: { measure: "value-weighted" } });
+    }
+    expect(samples()).toBe(before);
+    pickIn("By", "words");
+    await vi.waitFor(() => expect(selectionDrawn().lens.units).toBe("words"));
+    expect(samples()).toBe(before + 1);
+    expect(model.ofKind("sample").at(-1)?.selection).toMatchObject({ lens: { units: "words" } });
+  });
+
   it("text of the user is never markup", async () => {
     const evil = '<img src=x onerror="window.hacked=1">';
     const made = new FakeKernel();
@@ -454,13 +502,13 @@ describe("what belongs to some samples only", () => {
     expect(text(".xw-view h3")).toContain("23 × 23");
     box().click();
     await vi.waitFor(() => expect(text(".xw-view h3")).toContain("28 × 28"));
-    expect(model.ofKind("sample").at(-1)?.selection).toEqual({ sample: 0, padding: true });
+    expect(model.ofKind("sample").at(-1)?.selection).toMatchObject({ sample: 0, padding: true });
     expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ padding: true });
   });
 
   it("is the box for a new sentence, which picks what it made", async () => {
     await show({ can_append: true });
-    expect(el.querySelector('input[type="checkbox"]')).toBeNull();
+    expect(text(".xw-bar")).not.toContain("Show padding");
     const box = el.querySelector('input[aria-label="New sentence"]') as HTMLInputElement;
     box.value = "the cat sat";
     box.dispatchEvent(new Event("input", { bubbles: true }));

@@ -3,7 +3,7 @@
  * Deterministic, so that what a test expects can be computed from `weight` itself.
  */
 
-import type { Head, HeadSelection, Layer, SampleContent } from "../src/explorers/attention/types";
+import type { Head, HeadSelection, Layer, Lens, SampleContent } from "../src/explorers/attention/types";
 import type { ArrayHeader, Dtype } from "../src/kernel/messages";
 import type { Token } from "../src/marks/tokens";
 import type { Span } from "../src/marks/viewport";
@@ -63,6 +63,13 @@ function score(
   return 1.3 * value;
 }
 
+export const CHANGE = {
+  ...{ cosine: 0.98714, difference: 0.161, divergence: 0.25, position: 22 },
+  ...{ classes: ["cat", "dog"], before: [0.75, 0.25], after: [0.4, 0.6] },
+};
+
+const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+
 export class FakeKernel {
   /** Grows where the model changes. */
   revision = 1;
@@ -113,6 +120,8 @@ export class FakeKernel {
         return this.head(asked);
       case "ahead":
         return this.head(asked);
+      case "change":
+        return { content: { change: CHANGE }, arrays: {}, buffer: new ArrayBuffer(0) };
       case "image":
         return { content: { note: "" }, ...pack({ image: { data: this.picture(), shape: [8, 8, 3] } }) };
       case "row":
@@ -231,6 +240,7 @@ export class FakeKernel {
         rows: null,
         keys: null,
         size,
+        lens: PLAIN,
       } as const;
       data.set(this.reduced({ ...place, size }).data, index * size[0] * size[1]);
     }

@@ -7,7 +7,7 @@ import {
   neededWindow,
   thumbnailSize,
 } from "../src/explorers/attention/selection";
-import type { Layer, SampleContent, Selection } from "../src/explorers/attention/types";
+import type { Layer, Lens, SampleContent, Selection } from "../src/explorers/attention/types";
 import { WeightCache } from "../src/explorers/attention/weights";
 
 const layer = (heads: number, rows: [number, number], columns = rows): Layer => ({
@@ -30,7 +30,9 @@ const content = (...layers: Layer[]): SampleContent => ({
   tokens: {},
   footer: "",
 });
+const plain: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
 const selection: Selection = {
+  ...plain,
   ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, view: "matrix", scale: "log" },
   colormap: "Blues",
 };
@@ -62,6 +64,7 @@ describe("head requests", () => {
     expect(asked).toEqual({
       ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, scale: "log" },
       ...{ rows: null, keys: null, size: [28, 28] },
+      lens: plain,
     });
   });
   it("name the window of a long text that is looked at closely", () => {
@@ -93,7 +96,7 @@ describe("thumbnails", () => {
 });
 
 describe("the cache of weights", () => {
-  const place = { sample: 0, layer: 1, head: 2 };
+  const place = { sample: 0, layer: 1, head: 2, lens: plain };
   it("keeps rows and columns of each head apart", () => {
     const cache = new WeightCache();
     cache.set(place, "from", 3, new Float32Array([1]));

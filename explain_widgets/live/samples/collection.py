@@ -121,8 +121,9 @@ class Samples:
         reader = None if tokenizer is None else TokenReader(tokenizer)
         self._source = source_of(data, transform)
         self._builder = Builder(reader, transform)
-        self._show = Show(reader, denormalize, getattr(self._source, "names", None))
         self._class_names = class_names if class_names is not None else _classes_of(data)
+        names = getattr(self._source, "names", None)
+        self._show = Show(reader, denormalize, names, self._class_names)
         self._labels = labels.to_numpy() if hasattr(labels, "to_numpy") else labels
         self._appended: list[Item] = []
         self._lock = threading.RLock()  # datasets and generators serve one reader at a time

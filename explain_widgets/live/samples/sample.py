@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from explain_widgets.live.samples.arguments import Built
+from explain_widgets.live.samples.arguments import Built, label_name
 from explain_widgets.live.samples.pixels import Pixels, paint, picture_in
 from explain_widgets.live.samples.token_reader import TokenReader
 from explain_widgets.live.samples.tokens import Token, read
@@ -23,6 +23,7 @@ class Show:
     reader: TokenReader | None = None
     denormalize: Any = None
     feature_names: list[str] | None = None
+    class_names: Any = None
 
 
 class Shown:
@@ -72,6 +73,9 @@ class Shown:
             return ~padding[0].detach().cpu().bool()
         return None
 
+
+# So many classes, with a tokenizer, are its tokens.
+_LEAST_VOCABULARY = 1000
 
 _NO_IDS = ("mask", "type", "position", "label", "length")
 
@@ -172,6 +176,14 @@ class Sample:
         """Ids (tokens,) as this sample's tokenizer spells them; None without one."""
         reader = self._view.show.reader
         return None if reader is None else reader.tokens(ids)
+
+    def class_name(self, index: int, count: int) -> str:
+        """A class of the model's output by name, by its token where ``count`` is a vocabulary."""
+        named = label_name(index, self._view.show.class_names)
+        if named is not None:
+            return named
+        tokens = self.read_tokens([index]) if count > _LEAST_VOCABULARY else None
+        return f"class {index}" if tokens is None else tokens[0].text
 
     @property
     def text(self) -> str | None:

@@ -5,8 +5,9 @@ import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
 import { TextBox } from "../../controls/text-box";
 import type { Scale } from "../../marks/colour";
+import { howAblated } from "./selection";
 import type { AttentionStore } from "./store";
-import type { Head, Layer, View } from "./types";
+import type { Head, Layer, Measure, Units, View } from "./types";
 
 const HEADS = [
   ["one", "one head"],
@@ -96,6 +97,65 @@ function Search({ store }: { store: AttentionStore }) {
   );
 }
 
+const MEASURES = [
+  ["weights", "weights"],
+  ["value-weighted", "α‖v‖"],
+] as const satisfies [Measure, string][];
+const UNITS = [
+  ["tokens", "tokens"],
+  ["words", "words"],
+  ["sentences", "sentences"],
+] as const satisfies [Units, string][];
+
+/** Through what the weights are looked at. */
+function LensControls({ store }: { store: AttentionStore }) {
+  const { selection, content, lost } = store.state;
+  const { measure, units, hide_sinks, ablated, layer, head } = selection;
+  const disabled = lost !== null || content === null;
+  const hasTokens = content?.layers[layer]?.key_tokens != null;
+  const isAblated = howAblated(ablated, layer, head) !== null;
+  return (
+    <>
+      <Picker
+        label="Show"
+        labelled
+        value={measure}
+        options={MEASURES}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ measure: value as Measure }, event)}
+      />
+      {hasTokens && (
+        <Picker
+          label="By"
+          labelled
+          value={units}
+          options={UNITS}
+          disabled={disabled}
+          onPick={(value, event) => store.move({ units: value as Units }, event)}
+        />
+      )}
+      {hasTokens && (
+        <Check
+          label="Hide sinks"
+          checked={hide_sinks}
+          disabled={disabled}
+          onToggle={(checked, event) => store.move({ hide_sinks: checked }, event)}
+        />
+      )}
+      <button
+        type="button"
+        class="xw-button"
+        aria-pressed={isAblated}
+        disabled={disabled || typeof head !== "number"}
+        title="Run the model without this head; the model itself stays as it is"
+        onClick={(event) => store.ablatePicked(event)}
+      >
+        {isAblated ? "Put head back" : "Ablate head"}
+      </button>
+    </>
+  );
+}
+
 /** All controls, in one bar on top. */
 export function Bar({ store, lastHead }: BarProps) {
   const { selection, content, lost } = store.state;
@@ -138,6 +198,7 @@ export function Bar({ store, lastHead }: BarProps) {
           onToggle={(checked, event) => store.move({ padding: checked }, event)}
         />
       )}
+      <LensControls store={store} />
       {hasTokens && <Search store={store} />}
       {store.canAppend && (
         <TextBox

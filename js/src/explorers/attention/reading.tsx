@@ -1,6 +1,7 @@
 import { Segmented } from "../../controls/segmented";
 import { short } from "../../marks/numbers";
 import { named, shown, strongest, tip } from "../../marks/tokens";
+import { Ablation } from "./ablation";
 import { sideOf } from "./selection";
 import { Side } from "./sides";
 import type { AttentionStore } from "./store";
@@ -96,6 +97,7 @@ export function Reading({ store }: { store: AttentionStore }) {
         <Sides store={store} picture={picture} />
       </div>
       <Strongest picture={picture} direction={direction} />
+      <Ablation store={store} />
     </section>
   );
 }

@@ -1,6 +1,18 @@
 import type { Token } from "../../marks/tokens";
 import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
-import type { Direction, HeadSelection, ImageGrid, Layer, Picture, SampleContent, Selection } from "./types";
+import type {
+  Ablated,
+  Direction,
+  Head,
+  HeadSelection,
+  How,
+  ImageGrid,
+  Layer,
+  Lens,
+  Picture,
+  SampleContent,
+  Selection,
+} from "./types";
 
 /** Tokens a side of the lines view: more lines than this cannot be told apart. */
 export const LINES = 64;
@@ -125,14 +137,30 @@ export function neededWindow(
   return view === "lines" ? linesWindow(layer, first) : (window ?? fullWindow(layer));
 }
 
+export const lensOf = ({ measure, units, hide_sinks, ablated }: Lens): Lens => ({
+  ...{ measure, units, hide_sinks, ablated },
+});
+
+/** Whether a head is ablated, and how. */
+export function howAblated(ablated: Ablated[], layer: number, head: Head): How | null {
+  return ablated.find((one) => one[0] === layer && one[1] === head)?.[2] ?? null;
+}
+
+/** The ablated heads with one more, in another way, or (null) one less. */
+export function withAblated(ablated: Ablated[], layer: number, head: number, how: How | null): Ablated[] {
+  const others = ablated.filter((one) => one[0] !== layer || one[1] !== head);
+  return how === null ? others : [...others, [layer, head, how]];
+}
+
 /** The whole selection of a `head` request; a window is named only where not everything is asked for. */
 export function headSelection(selection: Selection, layer: Layer, needed: Window): HeadSelection {
   const { sample, padding, layer: index, head, query, scale } = selection;
+  const lens = lensOf(selection);
   const full = fullWindow(layer);
   const { rows, keys, size } = requestWindow(needed, full);
   const whole = length(rows) === length(full.rows) && length(keys) === length(full.keys);
   const window = whole ? { rows: null, keys: null } : { rows, keys };
-  return { sample, padding, layer: index, head, query, scale, ...window, size };
+  return { sample, padding, layer: index, head, query, scale, ...window, size, lens };
 }
 
 /** Whether a picture has all that can be had of a window. */

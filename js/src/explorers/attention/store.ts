@@ -11,20 +11,38 @@ import {
   clampSelection,
   fullWindow,
   headSelection,
+  howAblated,
   keepWindow,
+  lensOf,
   namedSides,
   neededWindow,
   occurrences,
   pageAt,
   pictureSuffices,
   thumbnailSize,
+  withAblated,
 } from "./selection";
-import type { Direction, HeadContent, HeadSelection, Layer, SampleContent, Selection, State } from "./types";
+import type {
+  Change,
+  Direction,
+  HeadContent,
+  HeadSelection,
+  How,
+  Layer,
+  SampleContent,
+  Selection,
+  State,
+  Units,
+} from "./types";
 import { WeightCache } from "./weights";
 
-const TRAITS = ["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const;
+const LENS = ["measure", "units", "hide_sinks", "ablated"] as const;
+const TRAITS = [
+  ...(["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const),
+  ...LENS,
+] as const;
 /** Kinds whose answers the user waits for. */
-const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image"];
+const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image", "change"];
 
 /** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
 const SAVED_WITHIN = 200;
@@ -67,6 +85,7 @@ export class AttentionStore {
   private failure: { kind: string; asked: number } | null = null;
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
+  private contentUnits: Units = "tokens";
 
   constructor(
     private readonly model: WidgetModel,
@@ -81,6 +100,7 @@ export class AttentionStore {
       grid: null,
       table: null,
       image: null,
+      change: null,
       opacity: 80,
       window: null,
       page: 0,
@@ -111,6 +131,7 @@ export class AttentionStore {
   start(): void {
     this.askTable(performance.now());
     this.askSample(performance.now());
+    this.askChange(performance.now());
   }
 
   close(): void {
@@ -156,6 +177,18 @@ export class AttentionStore {
 
   look(direction: Direction): void {
     this.update({ direction });
+  }
+
+  /** Takes a head out of the forward, in another way, or (null) puts it back. */
+  ablate(layer: number, head: number, how: How | null, event: Event): void {
+    this.move({ ablated: withAblated(this.state.selection.ablated, layer, head, how) }, event);
+  }
+
+  /** Takes the picked head out, or puts it back. */
+  ablatePicked(event: Event): void {
+    const { layer, head, ablated } = this.state.selection;
+    if (typeof head !== "number") return;
+    this.ablate(layer, head, howAblated(ablated, layer, head) === null ? "zero" : null, event);
   }
 
   cover(opacity: number): void {
@@ -230,8 +263,8 @@ export class AttentionStore {
   read(direction: Direction, position: number): void {
     const picture = this.state.picture;
     if (picture === null || this.exact(direction, position) !== null) return;
-    const { sample, layer, head } = picture.selection;
-    const place = { sample, layer, head };
+    const { sample, layer, head, lens } = picture.selection;
+    const place = { sample, layer, head, lens };
     const [kind, name] = direction === "from" ? (["row", "query"] as const) : (["column", "key"] as const);
     this.connection.ask(
       kind,
@@ -302,10 +335,12 @@ export class AttentionStore {
     this.update({ selection: next });
     const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
     if (differs("colormap")) this.askTable(began);
-    if (differs("sample", "padding")) this.askSample(began);
+    if (differs("sample", "ablated")) this.askChange(began);
+    // Words and sentences are other positions.
+    if (differs("sample", "padding", "units")) this.askSample(began);
     else {
-      if (differs("scale")) this.askGrid(began);
-      if (differs("layer", "head", "query", "scale")) this.askHead(began);
+      if (differs("scale", ...LENS)) this.askGrid(began);
+      if (differs("layer", "head", "query", "scale", ...LENS)) this.askHead(began);
       else if (differs("view")) {
         this.turnTo(next);
         this.sharpen(began);
@@ -377,15 +412,18 @@ export class AttentionStore {
 
   private askSample(began: number): void {
     const { sample, padding } = this.state.selection;
-    this.ask("sample", { sample, padding }, began, ({ content }) => {
+    const lens = lensOf(this.state.selection);
+    this.ask("sample", { sample, padding, lens }, began, ({ content }) => {
       this.contentPadding = padding;
+      this.contentUnits = lens.units;
       this.readSample(content as SampleContent, began);
     });
   }
 
   private readSample(content: SampleContent, began: number): void {
     const { selection, content: old } = this.state;
-    this.update(old?.sample === content.sample ? { content } : { content, window: null, page: 0 });
+    const isSame = old?.sample === content.sample && this.isOfSize(old, content);
+    this.update(isSame ? { content } : { content, window: null, page: 0 });
     if (selection.sample === content.sample) {
       const clamped = clampSelection(selection, content);
       this.setTraits(clamped);
@@ -394,6 +432,24 @@ export class AttentionStore {
     this.askHead(began);
     this.askGrid(began);
     this.askImage(content, began);
+  }
+
+  private isOfSize({ layers }: SampleContent, other: SampleContent): boolean {
+    return layers.every((layer, index) => layer.keys === other.layers[index]?.keys);
+  }
+
+  /** What the ablated heads change in the output. */
+  private askChange(began: number): void {
+    const { sample } = this.state.selection;
+    const lens = lensOf(this.state.selection);
+    if (lens.ablated.length === 0) {
+      this.update({ change: null });
+      return;
+    }
+    this.ask("change", { sample, lens }, began, ({ content }) => {
+      const { change, note = "" } = content as { change: Change | null; note?: string };
+      if (this.state.selection.ablated.length > 0) this.update({ change: { change, note } });
+    });
   }
 
   private askImage({ sample, layers }: SampleContent, began: number): void {
@@ -410,7 +466,8 @@ export class AttentionStore {
   private readable(): { selection: Selection; content: SampleContent; layer: Layer } | null {
     const { content } = this.state;
     if (content === null) return null;
-    const here = { ...this.state.selection, sample: content.sample, padding: this.contentPadding };
+    const read = { sample: content.sample, padding: this.contentPadding, units: this.contentUnits };
+    const here = { ...this.state.selection, ...read };
     const selection = clampSelection(here, content);
     const layer = content.layers[selection.layer];
     return layer === undefined ? null : { selection, content, layer };
@@ -423,7 +480,7 @@ export class AttentionStore {
     const { layers } = here.content;
     this.ask(
       "grid",
-      { sample, padding, scale, size: thumbnailSize(layers) },
+      { sample, padding, scale, size: thumbnailSize(layers), lens: lensOf(here.selection) },
       began,
       ({ arrays, content }) => {
         const thumbnails = pick(arrays, "thumbnails", "uint8");
@@ -481,6 +538,7 @@ export class AttentionStore {
       this.forget();
       // While a cell trains, each picture is of another state: the grid follows when it is over.
       if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
+      if (!isFirst) this.askChange(performance.now());
     }
     if (!answer.partial) this.heads.set(selection, answer);
   }

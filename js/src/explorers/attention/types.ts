@@ -9,8 +9,22 @@ export type View = "matrix" | "lines" | "text";
 /** from: where a query looks; to: which queries look at a key. */
 export type Direction = "from" | "to";
 
+export type Measure = "weights" | "value-weighted";
+export type Units = "tokens" | "words" | "sentences";
+export type How = "zero" | "mean";
+/** A head that is taken out of the forward. */
+export type Ablated = [layer: number, head: number, how: How];
+
+/** Through what the weights are looked at. */
+export interface Lens {
+  measure: Measure;
+  units: Units;
+  hide_sinks: boolean;
+  ablated: Ablated[];
+}
+
 /** The traits that the browser sets, under their own names. */
-export interface Selection {
+export interface Selection extends Lens {
   sample: number;
   padding: boolean;
   layer: number;
@@ -86,6 +100,20 @@ export interface HeadSelection {
   rows: Span | null;
   keys: Span | null;
   size: [height: number, width: number];
+  lens: Lens;
+}
+
+/** How the model's output has changed without the ablated heads. */
+export interface Change {
+  cosine: number | null;
+  difference: number | null;
+  /** KL(before ‖ after) of the classes, in bits. */
+  divergence: number | null;
+  /** Position of the largest change. */
+  position: number | null;
+  classes: string[];
+  before: number[];
+  after: number[];
 }
 
 /** One `head` reply with all that is needed to show it: what is on the screen is always of one selection. */
@@ -121,6 +149,8 @@ export interface State {
   table: Uint8Array | null;
   /** The picture of the sample, where positions are patches of it. */
   image: { sample: number; pixels: DecodedArray<"uint8">; note: string } | null;
+  /** What the ablated heads change in the output; note: why it is not known. */
+  change: { change: Change | null; note: string } | null;
   /** How strongly weights cover the image, 0…100. */
   opacity: number;
   /** The part of the matrix looked at; null: all of it. */

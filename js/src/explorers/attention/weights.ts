@@ -1,10 +1,11 @@
-import type { Direction, Head } from "./types";
+import type { Direction, Head, Lens } from "./types";
 
 /** Of which head a row or column is. */
 export interface Place {
   sample: number;
   layer: number;
   head: Head;
+  lens: Lens;
 }
 
 /** Exact rows and columns that were read, the least recently used dropped first. */
@@ -35,7 +36,7 @@ export class WeightCache {
     this.entries.clear();
   }
 
-  private key({ sample, layer, head }: Place, direction: Direction, position: number): string {
-    return `${sample} ${layer} ${head} ${direction} ${position}`;
+  private key({ sample, layer, head, lens }: Place, direction: Direction, position: number): string {
+    return `${sample} ${layer} ${head} ${direction} ${position} ${JSON.stringify(lens)}`;
   }
 }
