@@ -1,0 +1,158 @@
+import type { RefObject } from "preact";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type ColourTable, paint } from "./colour";
+import {
+  layOutMaps,
+  layOutUnits,
+  type MapLayout,
+  placesInView,
+  rowHeight,
+  stepPlace,
+  totalHeight,
+} from "./map-layout";
+import { useSize } from "./use-size";
+import type { Span } from "./viewport";
+
+/** The bytes of one map, and their height and width. */
+export interface MapCells {
+  data: Uint8Array;
+  height: number;
+  width: number;
+}
+
+interface MapGridProps {
+  label: string;
+  count: number;
+  /** Width / height of a map; null: units of one number each. */
+  aspect: number | null;
+  table: ColourTable;
+  /** The map at a place; null: not read yet. */
+  mapAt(place: number): MapCells | null;
+  /** What stands under a map: its name and a number. */
+  captionAt(place: number): [name: string, number: string];
+  /** Places that are in view, the size of their maps on the screen, and how many lie side by side. */
+  onView(view: { places: Span; width: number; height: number; columns: number }): void;
+  /** Names what the maps are of, for whoever has to know which picture is on the screen. */
+  selection: object;
+  picked: number | null;
+  muted(place: number): boolean;
+  disabled: boolean;
+  onPick(place: number, event: Event): void;
+}
+
+/** One canvas pixel a number of the map. */
+function MapCanvas({ cells, table, name }: { cells: MapCells; table: ColourTable; name: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { data, height, width } = cells;
+  useLayoutEffect(() => {
+    const target = canvas.current;
+    const context = target?.getContext("2d");
+    if (!target || !context) return;
+    target.width = width;
+    target.height = height;
+    const image = context.createImageData(width, height);
+    paint(data, [height, width], table, image.data);
+    context.putImageData(image, 0, 0);
+  }, [data, height, width, table]);
+  return <canvas ref={canvas} data-map={name} />;
+}
+
+/** Keeps the picked place in sight when it is moved by keys or from outside. */
+function useInSight(scroll: RefObject<HTMLElement | null>, picked: number | null, layout: MapLayout) {
+  useLayoutEffect(() => {
+    const box = scroll.current;
+    if (box === null || picked === null) return;
+    const top = Math.floor(picked / layout.columns) * rowHeight(layout);
+    if (top < box.scrollTop) box.scrollTop = top;
+    const bottom = top + rowHeight(layout);
+    if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
+  }, [picked, layout]);
+}
+
+function placeOf(place: number, layout: MapLayout) {
+  const row = Math.floor(place / layout.columns);
+  const column = place % layout.columns;
+  return { left: column * (layout.width + layout.gap), top: row * rowHeight(layout) };
+}
+
+/** All maps of a layer, of which those in view are read and drawn: scroll, click or arrow keys to pick. */
+export function MapGrid(props: MapGridProps) {
+  const { label, count, aspect, table, picked, disabled, selection, onPick, onView } = props;
+  const scroll = useRef<HTMLDivElement>(null);
+  const box = useSize(scroll, { width: 600, height: 460 });
+  const [top, setTop] = useState(0);
+  const layout = useMemo(
+    () => (aspect === null ? layOutUnits(count, box) : layOutMaps(count, aspect, box)),
+    [count, aspect, box],
+  );
+  const [first, last] = placesInView(count, layout, top, box.height);
+  useInSight(scroll, picked, layout);
+  useLayoutEffect(() => {
+    onView({ places: [first, last], width: layout.width, height: layout.height, columns: layout.columns });
+  }, [first, last, layout, selection]);
+  const press = (event: KeyboardEvent) => {
+    const next = stepPlace(picked ?? 0, count, layout.columns, event.key);
+    if (next === null || disabled) return;
+    event.preventDefault();
+    if (next !== picked) onPick(next, event);
+  };
+  const places = Array.from({ length: last - first }, (_, index) => first + index);
+  return (
+    <div
+      ref={scroll}
+      class="xw-maps"
+      role="listbox"
+      aria-label={`${label}: click or arrow keys pick one`}
+      tabIndex={disabled ? -1 : 0}
+      data-selection={JSON.stringify(selection)}
+      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+      onKeyDown={press}
+    >
+      <div class="xw-maps-sheet" style={{ height: `${totalHeight(count, layout)}px` }}>
+        {places.map((place) => (
+          <MapTile key={place} place={place} layout={layout} table={table} grid={props} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+interface MapTileProps {
+  place: number;
+  layout: MapLayout;
+  table: ColourTable;
+  grid: MapGridProps;
+}
+
+function MapTile({ place, layout, table, grid }: MapTileProps) {
+  const { mapAt, captionAt, picked, muted, disabled, onPick } = grid;
+  const cells = mapAt(place);
+  const [name, number] = captionAt(place);
+  const { left, top } = placeOf(place, layout);
+  const isMuted = muted(place);
+  const classes = ["xw-map", place === picked && "xw-picked", isMuted && "xw-muted"]
+    .filter(Boolean)
+    .join(" ");
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
+    <div
+      class={classes}
+      role="option"
+      aria-selected={place === picked}
+      aria-label={`${name}${isMuted ? ", muted" : ""}, ${number}`}
+      title={`${name} · ${number}${isMuted ? " · muted" : ""}`}
+      style={{ left: `${left}px`, top: `${top}px`, width: `${layout.width}px` }}
+      onClick={(event) => !disabled && onPick(place, event)}
+    >
+      <div class="xw-map-box" style={{ height: `${layout.height}px` }}>
+        {cells !== null && <MapCanvas cells={cells} table={table} name={name} />}
+      </div>
+      {layout.caption > 0 && (
+        <div class="xw-map-caption xw-number">
+          <span>{isMuted ? `${name} muted` : name}</span>
+          <span>{number}</span>
+        </div>
+      )}
+    </div>
+  );
+}
