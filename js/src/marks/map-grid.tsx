@@ -138,6 +138,7 @@ function MapTile({ place, layout, table, grid }: MapTileProps) {
     <div
       class={classes}
       role="option"
+      tabIndex={-1}
       aria-selected={place === picked}
       aria-label={`${name}${isMuted ? ", muted" : ""}, ${number}`}
       title={`${name} · ${number}${isMuted ? " · muted" : ""}`}
