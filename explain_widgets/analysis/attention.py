@@ -167,7 +167,7 @@ class Attention:
     def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
         """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         start, stop = seen = self._keys_seen(rows, keys)
-        scores = self._scores(Block(heads, rows, seen, every))
+        scores = self.scores(Block(heads, rows, seen, every))
         everything = keys == (0, self.keys)
         sums = row_sums(scores) if everything else self._sums_of(heads, rows)[:, ::every]
         weights = normalised(scores, sums)
@@ -380,7 +380,7 @@ class Attention:
         if sums is None and (len(spans) > 1 or _common(seen, everything) != everything):
             sums = self._streamed_sums(heads, rows, every)[0]
         for span in spans:
-            scores = self._scores(Block(heads, rows, span, every))[0]
+            scores = self.scores(Block(heads, rows, span, every))[0]
             sums = row_sums(scores) if sums is None else sums
             weights = normalised(scores, sums)
             if self.steps:
@@ -405,9 +405,9 @@ class Attention:
 
     def _streamed_sums(self, heads: Span, rows: Span, every: int = 1) -> Tensor:
         spans = self._key_spans(self._keys_seen(rows, (0, self.keys)))
-        return sums_of_blocks(self._scores(Block(heads, rows, span, every)) for span in spans)
+        return sums_of_blocks(self.scores(Block(heads, rows, span, every)) for span in spans)
 
-    def _scores(self, block: Block) -> Tensor:
+    def scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
         group = self.heads // self.key.shape[0]
         query = self.query[slice(*block.heads), slice(*block.rows, block.every)]

@@ -66,12 +66,16 @@ class Recorder:
         The module that will run.
     wanted
         What to keep.
+    counts
+        The numbers of parameters by module, where they are known.
     """
 
-    def __init__(self, module: nn.Module, wanted: Wanted) -> None:
+    def __init__(
+        self, module: nn.Module, wanted: Wanted, counts: dict[str, int] | None = None
+    ) -> None:
         self._module = module
         self._wanted = wanted
-        self._rows = empty_rows(module)
+        self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
         self._stack: list[_Call] = []
         self._thread = threading.get_ident()
@@ -129,6 +133,12 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        # What is asked of tensors here is no part of the forward: modes that look on need not see
+        # it, and would take longer over it than all the rest.
+        with torch._C.DisableTorchFunction():
+            self._entered(module, args, kwargs)
+
+    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
@@ -143,6 +153,10 @@ class Recorder:
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
+        with torch._C.DisableTorchFunction():
+            return self._left(output)
+
+    def _left(self, output: Any) -> Any:
         call = self._stack.pop()
         self.called.add(call.name)
         self._clock.add(call.row, call.started)

@@ -7,6 +7,7 @@ Where one of the two is a parameter it is a weighted mixture: positions pooled b
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -64,8 +65,13 @@ class Provenance:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._weights = {_storage(parameter) for parameter in module.parameters()}
+        self._module = module
         self._trails: dict[int, tuple[weakref.ref[Tensor], _Trail]] = {}
+
+    @functools.cached_property
+    def _weights(self) -> set[int]:
+        """Where the parameters lie; asked for only where there are products of tensors."""
+        return {_storage(parameter) for parameter in self._module.parameters()}
 
     def see(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
