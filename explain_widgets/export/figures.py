@@ -67,13 +67,14 @@ def _label(
     axes: Axes, query_labels: Sequence[str] | None, key_labels: Sequence[str] | None
 ) -> None:
     if query_labels is not None and len(query_labels) <= _MOST_LABELS:
-        axes.set_yticks(range(len(query_labels)), [_plain(label) for label in query_labels])
+        axes.set_yticks(range(len(query_labels)), [plain(label) for label in query_labels])
     if key_labels is not None and len(key_labels) <= _MOST_LABELS:
-        labels = [_plain(label) for label in key_labels]
+        labels = [plain(label) for label in key_labels]
         axes.set_xticks(range(len(key_labels)), labels, rotation=90)
     axes.tick_params(labelsize=7, length=0)
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
+    """Text that matplotlib writes as it is."""
     # A dollar sign would start mathematics.
     return label.replace("$", r"\$")

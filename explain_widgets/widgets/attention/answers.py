@@ -23,7 +23,6 @@ from explain_widgets.pictures.quantise import Scale, weights_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.attention.lens import Lens, Lenses
 from explain_widgets.widgets.attention.words import (
-    change_message,
     grid_message,
     head_name,
     layer_title,
@@ -32,6 +31,7 @@ from explain_widgets.widgets.attention.words import (
     statistics_message,
     token_message,
 )
+from explain_widgets.widgets.changes import change_message
 from explain_widgets.widgets.protocol import Reply
 
 MOST_PIXELS = 512

@@ -11,8 +11,7 @@ from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer, ImageGrid
 from explain_widgets.live.lookup import GENERATED
-from explain_widgets.live.outputs import OutputChange
-from explain_widgets.live.samples import Sample, Token
+from explain_widgets.live.samples import Token
 
 
 def head_name(head: Head) -> str:
@@ -58,23 +57,6 @@ def token_names(
 def texts(tokens: list[Token] | None) -> list[str] | None:
     """The tokens as people read them."""
     return None if tokens is None else [token.text for token in tokens]
-
-
-def change_message(change: OutputChange, sample: Sample) -> dict[str, Any]:
-    """How an output has changed, as it is sent: numbers that are no numbers as None."""
-
-    def finite(value: float | None) -> float | None:
-        return value if value is not None and math.isfinite(value) else None
-
-    return {
-        "cosine": finite(change.cosine),
-        "difference": finite(change.difference),
-        "divergence": finite(change.divergence),
-        "position": change.position,
-        "classes": [sample.class_name(index, change.count) for index in change.classes],
-        "before": list(change.before),
-        "after": list(change.after),
-    }
 
 
 def grid_message(grid: ImageGrid | None) -> dict[str, int] | None:

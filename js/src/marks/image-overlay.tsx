@@ -27,7 +27,12 @@ const ARROWS: Record<string, [row: number, column: number]> = {
   ArrowRight: [0, 1],
 };
 
-function drawPicture(canvas: HTMLCanvasElement, pixels: Uint8Array, [height, width]: [number, number]): void {
+/** A picture of red, green and blue bytes, one canvas pixel a pixel. */
+export function drawPicture(
+  canvas: HTMLCanvasElement,
+  pixels: Uint8Array,
+  [height, width]: [number, number],
+): void {
   const context = canvas.getContext("2d");
   if (!context) return;
   canvas.width = width;

@@ -41,7 +41,7 @@ interface MapGridProps {
 }
 
 /** One canvas pixel a number of the map. */
-function MapCanvas({ cells, table, name }: { cells: MapCells; table: ColourTable; name: string }) {
+export function MapCanvas({ cells, table, name }: { cells: MapCells; table: ColourTable; name: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { data, height, width } = cells;
   useLayoutEffect(() => {

@@ -1,12 +1,7 @@
-import { exact, short } from "../../marks/numbers";
 import { named } from "../../marks/tokens";
+import { ChangeNumbers, HOWS, type How } from "../shared/change";
 import type { AttentionStore } from "./store";
-import type { Ablated, Change, How } from "./types";
-
-const HOWS = [
-  ["zero", "zero"],
-  ["mean", "mean"],
-] as const satisfies [How, string][];
+import type { Ablated } from "./types";
 
 function AblatedHead({ store, one }: { store: AttentionStore; one: Ablated }) {
   const { lost } = store.state;
@@ -41,69 +36,10 @@ function AblatedHead({ store, one }: { store: AttentionStore; one: Ablated }) {
   );
 }
 
-function Numbers({ store, change }: { store: AttentionStore; change: Change }) {
-  const { cosine, difference, divergence, position, classes, before, after } = change;
-  const tokens = store.state.picture?.queryTokens ?? null;
-  const rows: [string, string, string][] = [
-    [
-      "Cosine to original",
-      cosine === null ? "n/a" : exact(cosine),
-      "Of the output with and without the heads.",
-    ],
-    ["Relative change", difference === null ? "n/a" : short(difference), "‖after − before‖ / ‖before‖"],
-  ];
-  if (divergence !== null)
-    rows.push(["KL divergence", `${short(divergence)} bits`, "KL(before ‖ after) of the classes"]);
-  if (position !== null)
-    rows.push(["Largest change at", named(tokens, position), "Position whose output moved the farthest"]);
-  return (
-    <>
-      <dl class="xw-statistics">
-        {rows.map(([name, value, title]) => (
-          <div key={name} title={title}>
-            <dt>{name}</dt>
-            <dd class="xw-number">{value}</dd>
-          </div>
-        ))}
-      </dl>
-      {classes.length > 0 && (
-        <table class="xw-change">
-          <thead>
-            <tr>
-              <th scope="col">Class</th>
-              <th scope="col">before</th>
-              <th scope="col">after</th>
-            </tr>
-          </thead>
-          <tbody>
-            {classes.map((name, index) => (
-              <tr key={index}>
-                <th scope="row">{name}</th>
-                <Probability value={before[index] ?? 0} />
-                <Probability value={after[index] ?? 0} />
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-    </>
-  );
-}
-
-function Probability({ value }: { value: number }) {
-  return (
-    <td class="xw-number">
-      <span class="xw-track">
-        <i style={{ width: `${100 * value}%` }} />
-      </span>
-      {short(value)}
-    </td>
-  );
-}
-
 /** The heads that are taken out of the forward, and what that changes in the output. */
 export function Ablation({ store }: { store: AttentionStore }) {
-  const { selection, change, lost } = store.state;
+  const { selection, change, lost, picture } = store.state;
+  const nameOf = (position: number) => named(picture?.queryTokens ?? null, position);
   const { ablated } = selection;
   if (ablated.length === 0) return null;
   return (
@@ -114,7 +50,7 @@ export function Ablation({ store }: { store: AttentionStore }) {
           <AblatedHead key={`${one[0]} ${one[1]}`} store={store} one={one} />
         ))}
       </ul>
-      {change?.change != null && <Numbers store={store} change={change.change} />}
+      {change?.change != null && <ChangeNumbers change={change.change} nameOf={nameOf} />}
       {change !== null && change.note !== "" && <p class="xw-note">{change.note}</p>}
       <button
         type="button"

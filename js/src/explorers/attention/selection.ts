@@ -1,11 +1,11 @@
 import type { Token } from "../../marks/tokens";
 import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
+import type { How } from "../shared/change";
 import type {
   Ablated,
   Direction,
   Head,
   HeadSelection,
-  How,
   ImageGrid,
   Layer,
   Lens,

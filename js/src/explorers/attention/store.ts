@@ -4,6 +4,7 @@ import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
+import type { Change, How } from "../shared/change";
 import { ExplorerStore } from "../shared/store";
 import { Ahead, HeadCache, type Place } from "./ahead";
 import {
@@ -23,11 +24,9 @@ import {
   withAblated,
 } from "./selection";
 import type {
-  Change,
   Direction,
   HeadContent,
   HeadSelection,
-  How,
   Layer,
   SampleContent,
   Selection,

@@ -2,6 +2,7 @@ import type { DecodedArray } from "../../kernel/arrays";
 import type { Scale } from "../../marks/colour";
 import type { Token } from "../../marks/tokens";
 import type { Span } from "../../marks/viewport";
+import type { Change, How } from "../shared/change";
 import type { SharedSelection, SharedState } from "../shared/store";
 
 /** An index, or all heads combined. */
@@ -12,7 +13,6 @@ export type Direction = "from" | "to";
 
 export type Measure = "weights" | "value-weighted";
 export type Units = "tokens" | "words" | "sentences";
-export type How = "zero" | "mean";
 /** A head that is taken out of the forward. */
 export type Ablated = [layer: number, head: number, how: How];
 
@@ -100,19 +100,6 @@ export interface HeadSelection {
   keys: Span | null;
   size: [height: number, width: number];
   lens: Lens;
-}
-
-/** How the model's output has changed without the ablated heads. */
-export interface Change {
-  cosine: number | null;
-  difference: number | null;
-  /** KL(before ‖ after) of the classes, in bits. */
-  divergence: number | null;
-  /** Position of the largest change. */
-  position: number | null;
-  classes: string[];
-  before: number[];
-  after: number[];
 }
 
 /** One `head` reply with all that is needed to show it: what is on the screen is always of one selection. */

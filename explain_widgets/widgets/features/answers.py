@@ -1,0 +1,220 @@
+"""What answers the requests of feature explorers; see docs/protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.channels import (
+    channel_statistics,
+    histogram,
+    histogram_edges,
+    rank,
+    strongest,
+)
+from explain_widgets.analysis.mosaic import fitting_size, mosaic
+from explain_widgets.live.feature_reader import FeatureLayer
+from explain_widgets.live.model import LiveModel
+from explain_widgets.live.muting import Mute
+from explain_widgets.pictures.quantise import signed_picture
+from explain_widgets.widgets.answers import Answers, exact
+from explain_widgets.widgets.changes import change_message
+from explain_widgets.widgets.features.maps import MapReader
+from explain_widgets.widgets.features.words import (
+    class_menu,
+    footer,
+    layer_message,
+    overlay_message,
+    position_message,
+    reduction,
+    statistics_message,
+)
+from explain_widgets.widgets.protocol import Reply
+
+# Numbers of one map that are sent as they are, to be read one by one.
+_MOST_EXACT = 2**16
+_MOST_SIDE = 512
+_BINS = 24
+_STRONGEST = 5
+_ACROSS_SIDE = 48
+
+
+class FeatureAnswers(Answers):
+    """Answers from the activations and gradients of a live model.
+
+    Attributes
+    ----------
+    layers
+        The layers of the sample that was described last.
+    """
+
+    def __init__(self, live: LiveModel) -> None:
+        super().__init__(live.samples)
+        self._live = live
+        self.reader = MapReader(live)
+        self.layers: list[FeatureLayer] = live.feature_layers()
+
+    def answer_sample(self, selection: dict[str, Any]) -> Reply:
+        """What there is to pick from in a sample."""
+        index = int(selection["sample"])
+        self.layers = self._live.feature_layers(index)
+        sample = self._samples[index]
+        return Reply(
+            {
+                "sample": index,
+                "title": sample.title,
+                "has_image": sample.image is not None,
+                "layers": [layer_message(layer) for layer in self.layers],
+                **class_menu(self._live, sample),
+                "footer": self._live.status,
+            }
+        )
+
+    def answer_maps(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """A page of maps, pooled to the pixels they are drawn with, and the order of all."""
+        of, order = self.reader.of(selection), selection["order"]
+        maps = self.reader.maps(of)
+        scores: Tensor | None = None
+        if order == "variance":
+            for found in self.reader.variance_steps(of):
+                scores = found
+                yield None
+        else:
+            scores = self.reader.scores(of, order)
+        assert scores is not None
+        channels = self.reader.order(scores)
+        start = int(selection["from"])
+        page = channels[start : start + int(selection["count"])]
+        size = _page_size(selection["size"], len(page), maps)
+        tile = mosaic(maps, page, size).cpu().numpy()
+        by_channel = selection["scale"] == "channel"
+        largest = None if by_channel else _largest(maps)
+        picture = signed_picture(tile, largest, per_channel=by_channel)
+        layout = self.reader.layout(of)
+        reduced = reduction(maps.shape[1:], tile.shape[1:])
+        yield Reply(
+            {
+                "words": layout.words,
+                "channels": layout.channels,
+                "slices": layout.slices,
+                "height": maps.shape[1],
+                "width": maps.shape[2],
+                "from": start,
+                "footer": footer(self._live, of, reduced, layout),
+                "revision": self._live.revision,
+            },
+            {
+                "maps": picture,
+                "order": channels.to(torch.int32).cpu().numpy(),
+                "scores": exact(scores.abs() if order == "index" else scores),
+            },
+        )
+
+    def answer_channel(self, selection: dict[str, Any]) -> Reply:
+        """One channel: its map, its numbers, their histogram, and where it lies on the input."""
+        of, channel = self.reader.of(selection), int(selection["channel"])
+        maps = self.reader.maps(of)
+        _check_channel(channel, len(maps))
+        own = maps[channel]
+        size = _page_size((_MOST_SIDE, _MOST_SIDE), 1, maps)
+        tile = mosaic(maps, [channel], size)[0].cpu().numpy()
+        edges = histogram_edges(own, _BINS)
+        layout = self.reader.layout(of)
+        alignment = self._live.alignment(
+            of.layer, of.sample, of.entry or None, of.layout or None
+        )
+        found = channel_statistics(maps)
+        arrays: dict[str, Any] = {
+            "map": signed_picture(tile[None], _largest(maps)),
+            "edges": exact(edges),
+            "counts": histogram(own, edges).to(torch.int32).cpu().numpy(),
+        }
+        if own.numel() <= _MOST_EXACT:
+            arrays["values"] = exact(own)
+        return Reply(
+            {
+                "name": layout.channel_name(channel),
+                "height": own.shape[0],
+                "width": own.shape[1],
+                "statistics": statistics_message(found, channel, rank(found.mean, channel)),
+                "strongest": [
+                    position_message(one, alignment) for one in strongest(own, _STRONGEST)
+                ],
+                "overlay": overlay_message(alignment, own.shape),
+                "alignment": alignment.words,
+                "reduced": reduction(own.shape, tile.shape),
+                "footer": self._live.status,
+            },
+            arrays,
+        )
+
+    def answer_value(self, selection: dict[str, Any]) -> Reply:
+        """One number of a map, exactly: of maps that are too large to be sent as a whole."""
+        of = self.reader.of(selection)
+        place = [int(selection[name]) for name in ("channel", "y", "x")]
+        value = float(self.reader.maps(of)[tuple(place)])
+        return Reply({"place": place}, {"value": np.array([value], np.float32)})
+
+    def answer_across(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """The same channel for every sample, those that drive it most first."""
+        channel, count = int(selection["channel"]), int(selection["count"])
+        known = self._samples.count
+        available = self._samples.read_so_far if known is None else known
+        drawn: list[Tensor] = []
+        values: list[float] = []
+        for sample in range(min(count, available)):
+            of = self.reader.of({**selection, "sample": sample, "show": "activation", "muted": ()})
+            maps = self.reader.maps(of)
+            _check_channel(channel, len(maps))
+            drawn.append(mosaic(maps, [channel], (_ACROSS_SIDE, _ACROSS_SIDE))[0].cpu())
+            values.append(float(maps[channel].max()))
+            yield None
+        order = sorted(range(len(values)), key=lambda index: -values[index])
+        sizes = {tuple(one.shape) for one in drawn}
+        arrays: dict[str, Any] = {}
+        if len(sizes) == 1:  # texts of other lengths have maps of other sizes
+            arrays["maps"] = signed_picture(torch.stack([drawn[n] for n in order]).numpy())
+        yield Reply(
+            {
+                "samples": order,
+                "values": [values[n] for n in order],
+                "titles": [self._samples[n].title for n in order],
+                "of": available,
+            },
+            arrays,
+        )
+
+    def answer_change(self, selection: dict[str, Any]) -> Reply:
+        """How the output changes without the muted channels."""
+        index = int(selection["sample"])
+        muted = [Mute(*one) for one in selection.get("muted", ())]
+        if not muted:
+            return Reply({"change": None})
+        try:
+            change = self._live.output_change(sample=index, mute=muted)
+        except ValueError as error:
+            return Reply({"change": None, "note": str(error)})
+        return Reply({"change": change_message(change, self._samples[index])})
+
+
+def _largest(maps: Tensor) -> float:
+    """The largest finite magnitude of a layer: what all its pages are drawn to."""
+    finite = maps[maps.isfinite()] if not bool(maps.isfinite().all()) else maps
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def _page_size(size: Any, count: int, maps: Tensor) -> tuple[int, int]:
+    """(height, width) of the pictures: what was asked for, in a message of bearable size."""
+    wanted = min(int(size[0]), maps.shape[1]), min(int(size[1]), maps.shape[2])
+    return fitting_size(max(1, count), max(1, wanted[0]), max(1, wanted[1]))
+
+
+def _check_channel(channel: int, count: int) -> None:
+    if not 0 <= channel < count:
+        raise IndexError(
+            f"channel {channel} is out of range: there are {count} (0 to {count - 1})."
+        )

@@ -1,0 +1,161 @@
+"""The maps of a layer as they are asked for: what is shown, in which order, at which scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.channels import ORDERS, Order, channel_scores, ranked
+from explain_widgets.analysis.feature_maps import Layout, maps_of
+from explain_widgets.live.model import LiveModel
+from explain_widgets.live.muting import Mute
+
+Show: TypeAlias = Literal["activation", "gradient", "activation_x_gradient", "filters"]
+MapScale: TypeAlias = Literal["layer", "channel"]
+SHOWN, MAP_SCALES = get_args(Show), get_args(MapScale)
+
+MOST_SAMPLES = 64
+"""Samples that the variance of channels is taken over."""
+
+NAMES: dict[str, str] = {
+    "activation": "activation",
+    "gradient": "gradient of the target",
+    "activation_x_gradient": "activation × gradient",
+    "filters": "filter",
+}
+
+
+@dataclass(frozen=True)
+class MapsOf:
+    """What maps are of: the place in the model, and what of it.
+
+    Attributes
+    ----------
+    sample, layer
+        Index of the sample, name of the layer's call.
+    entry
+        Of several tensors in its output, the one by this name; "": the first.
+    layout
+        Name of the layout, or "" for the one that is chosen for it.
+    show
+        What is shown of it.
+    target
+        Of gradients: a class, or None: the predicted one.
+    slice
+        Of volumes: which slice.
+    muted
+        Channels that are taken out of the forward.
+    """
+
+    sample: int
+    layer: str
+    entry: str = ""
+    layout: str = ""
+    show: Show = "activation"
+    target: int | None = None
+    slice: int = 0
+    muted: tuple[Mute, ...] = ()
+
+
+class MapReader:
+    """Reads maps from a live model; all are views of what it keeps.
+
+    Parameters
+    ----------
+    live
+        The model.
+    """
+
+    def __init__(self, live: LiveModel) -> None:
+        self._live = live
+
+    def of(self, selection: dict[str, Any]) -> MapsOf:
+        """What a selection of the browser is about, whose layer is an index into those with maps.
+
+        Raises
+        ------
+        IndexError, ValueError
+            When there is no such layer, or nothing of this name to show.
+        """
+        sample, index = int(selection["sample"]), int(selection["layer"])
+        layers = self._live.feature_layers(sample)
+        if not 0 <= index < len(layers):
+            raise IndexError(
+                f"layer {index} is out of range: there are {len(layers)} (0 to {len(layers) - 1})."
+            )
+        show = selection.get("show", "activation")
+        if show not in SHOWN:
+            raise ValueError(f"There is nothing to show called {show!r}.")
+        return MapsOf(
+            sample,
+            layers[index].name,
+            str(selection.get("entry") or ""),
+            str(selection.get("layout") or ""),
+            show,
+            selection.get("target"),
+            int(selection.get("slice") or 0),
+            tuple(Mute(*one) for one in selection.get("muted", ())),
+        )
+
+    def layout(self, of: MapsOf) -> Layout:
+        """How the activation is laid out."""
+        return self._live.layout(of.layer, of.sample, of.entry or None, of.layout or None)
+
+    def maps(self, of: MapsOf) -> Tensor:
+        """(channels, height, width) of the slice that is looked at."""
+        volume = self.volume(of)
+        return volume[:, min(of.slice, volume.shape[1] - 1)]
+
+    def volume(self, of: MapsOf) -> Tensor:
+        """(channels, slices, height, width)."""
+        layout = self.layout(of)
+        if of.show == "activation":
+            return maps_of(self._activation(of), layout)
+        gradient = maps_of(self._gradient(of), layout)
+        if of.show == "gradient":
+            return gradient
+        activation = maps_of(self._activation(of), layout)
+        return activation.to(gradient.dtype) * gradient
+
+    def scores(self, of: MapsOf, order: Order) -> Tensor:
+        """(channels,): the number by which each channel is ordered; see `channel_scores`."""
+        if order not in ORDERS:
+            raise ValueError(f"There is no order {order!r}: write {', '.join(ORDERS)}.")
+        layout = self.layout(of)
+        if order == "activation_x_gradient":
+            values, gradient = (
+                maps_of(tensor, layout) for tensor in (self._activation(of), self._gradient(of))
+            )
+            return channel_scores(values, order, gradient)
+        return channel_scores(self.volume(of), order)
+
+    def variance_steps(self, of: MapsOf) -> Iterator[Tensor | None]:
+        """The variance of each channel's mean over samples; Nones while samples are read."""
+        count = self._live.samples.count
+        known = self._live.samples.read_so_far if count is None else count
+        means = []
+        for sample in range(min(known, MOST_SAMPLES)):
+            other = MapsOf(sample, of.layer, of.entry, of.layout)
+            means.append(maps_of(self._activation(other), self.layout(other)).float().mean((1, 2, 3)))
+            yield None
+        sizes = {len(one) for one in means}
+        if len(sizes) > 1:
+            raise ValueError(
+                "The variance over samples is of channels that all samples have: their numbers "
+                "differ here."
+            )
+        yield channel_scores(self.volume(of), "variance", means=torch.stack(means))
+
+    def order(self, scores: Tensor) -> Tensor:
+        """(channels,): the channels, largest score first."""
+        return ranked(scores)
+
+    def _activation(self, of: MapsOf) -> Tensor:
+        return self._live.activation(of.layer, of.sample, of.entry or None, mute=of.muted)
+
+    def _gradient(self, of: MapsOf) -> Tensor:
+        return self._live.gradient(of.layer, of.sample, of.target, of.entry or None)

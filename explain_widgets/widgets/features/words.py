@@ -1,0 +1,141 @@
+"""What the feature explorer says: layers, channels, where they lie, how pictures were made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from explain_widgets.analysis.alignment import Alignment, AxisAlignment
+from explain_widgets.analysis.channels import ChannelStatistics, Position
+from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.live.errors import TargetError
+from explain_widgets.live.feature_reader import FeatureLayer
+from explain_widgets.live.model import LiveModel
+from explain_widgets.live.samples import Sample
+from explain_widgets.widgets.features.maps import NAMES, MapsOf
+
+# More classes than this are no menu.
+_MOST_CLASSES = 1000
+
+
+def layer_message(layer: FeatureLayer) -> dict[str, Any]:
+    """A layer as it is sent."""
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "words": layer.words,
+        "size": size_of(layer),
+        "channels": layer.channels,
+        "height": layer.height,
+        "width": layer.width,
+        "entries": list(layer.entries),
+        "entry": layer.entry,
+    }
+
+
+def size_of(layer: FeatureLayer) -> str:
+    """Channels and the size of their maps in short: "512 × 14 × 14"."""
+    sizes = [layer.channels, *(n for n in (layer.height, layer.width) if n > 1)]
+    return " × ".join(map(str, sizes))
+
+
+def class_menu(live: LiveModel, sample: Sample) -> dict[str, Any]:
+    """The classes that may be a target, and the predicted one; none where there are no scores."""
+    try:
+        scores = live.class_scores(sample.index)
+    except TargetError:
+        return {"classes": [], "predicted": None}
+    count = scores.numel()
+    names = [sample.class_name(index, count) for index in range(min(count, _MOST_CLASSES))]
+    best = int(scores.argmax())
+    probability = float(scores.double().softmax(0)[best]) if count > 1 else None
+    return {
+        "classes": names if count > 1 else [],
+        "predicted": {
+            "index": best,
+            "name": sample.class_name(best, count),
+            "probability": probability,
+        },
+    }
+
+
+def footer(live: LiveModel, of: MapsOf, reduced: str, layout: Layout) -> str:
+    """The line that says what was computed."""
+    count = len(of.muted)
+    parts = [
+        f"{NAMES[of.show]}s stay on {live.device}" if of.show == "activation" else NAMES[of.show],
+        layout.words,
+        f"slice {of.slice} of {layout.slices}" if layout.slices > 1 else "",
+        reduced or "exact",
+        f"{count} channel{'s' * (count > 1)} muted" if count else "",
+        live.status,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def reduction(size: Sequence[int], drawn: Sequence[int]) -> str:
+    """How many numbers a pixel stands for, in words; empty where each has its own."""
+    per = [whole / pixels for whole, pixels in zip(size, drawn, strict=True)]
+    if per == [1.0, 1.0]:
+        return ""
+    return f"strongest of {per[0]:.3g} × {per[1]:.3g} numbers per pixel"
+
+
+def statistics_message(
+    found: ChannelStatistics, channel: int, place: int
+) -> list[dict[str, Any]]:
+    """The statistics of one channel as they are shown, with what they mean."""
+
+    def of(values: Tensor) -> float:
+        return float(values[channel])
+
+    rows = [
+        ("Positive", f"{100 * of(found.positive):.0f} %", "Share of its numbers above 0."),
+        ("Zero", f"{100 * of(found.zeros):.0f} %", "Share of its numbers that are exactly 0."),
+        ("Min", _number(of(found.minimum)), "Its smallest number."),
+        ("Max", _number(of(found.maximum)), "Its largest number."),
+        ("Mean", _number(of(found.mean)), "The mean of its numbers."),
+        (
+            "Rank by mean",
+            f"{place} of {len(found.mean)}",
+            "Among the channels of this layer, the largest mean first.",
+        ),
+    ]
+    nonfinite = int(found.nonfinite[channel])
+    if nonfinite:
+        rows.append(("Not finite", str(nonfinite), "NaN and Inf, in a colour of their own."))
+    return [{"name": name, "text": text, "definition": what} for name, text, what in rows]
+
+
+def position_message(position: Position, alignment: Alignment) -> dict[str, Any]:
+    """A strong position, with the part of the input that it is computed from."""
+    top, left, bottom, right = alignment.box(position.y, position.x)
+    return {
+        "value": position.value,
+        "y": position.y,
+        "x": position.x,
+        "box": [top, left, bottom, right],
+    }
+
+
+def overlay_message(alignment: Alignment, size: Sequence[int]) -> dict[str, float] | None:
+    """Where a whole map lies on the input, as shares of its sides; None: it does not."""
+    if alignment.height is None or alignment.width is None:
+        return None
+    top, height = _shares(alignment.height, size[0])
+    left, width = _shares(alignment.width, size[1])
+    return {"top": top, "height": height, "left": left, "width": width}
+
+
+def _shares(axis: AxisAlignment, count: int) -> tuple[float, float]:
+    """Where ``count`` positions begin along an axis, and how far they reach."""
+    # Pixel 0 has its middle at 0: the input begins half a pixel before.
+    start = axis.start - axis.step / 2 + 0.5
+    return start / axis.extent, count * axis.step / axis.extent
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else str(value)

@@ -1,0 +1,6 @@
+import "./features.css";
+import { Explorer } from "./features/explorer";
+import { FeatureStore } from "./features/store";
+import { widgetOf } from "./shared/mount";
+
+export default widgetOf(FeatureStore, Explorer);

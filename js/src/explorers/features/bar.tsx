@@ -1,0 +1,158 @@
+import { Picker } from "../../controls/picker";
+import { Segmented } from "../../controls/segmented";
+import { Slider } from "../../controls/slider";
+import type { FeatureStore } from "./store";
+import type { Layer, MapScale, Order, Show } from "./types";
+
+const SHOWN = [
+  ["activation", "Activation"],
+  ["gradient", "Gradient"],
+  ["activation_x_gradient", "Act × grad"],
+] as const satisfies [Show, string][];
+const ORDERS = [
+  ["index", "index"],
+  ["maximum", "maximum"],
+  ["mean", "mean"],
+  ["zeros", "share of zeros"],
+  ["variance", "variance over samples"],
+  ["activation_x_gradient", "act × grad"],
+] as const satisfies [Order, string][];
+const SCALES = [
+  ["layer", "Layer"],
+  ["channel", "Channel"],
+] as const satisfies [MapScale, string][];
+
+const layerText = ({ name, size }: Layer) => `${name || "(model)"} · ${size}`;
+
+/** The class that is differentiated: the predicted one, or any other. */
+function Target({ store }: { store: FeatureStore }) {
+  const { content, selection, lost } = store.state;
+  if (content === null || content.classes.length === 0) return null;
+  const predicted = content.predicted === null ? "predicted" : `predicted: ${content.predicted.name}`;
+  const options = [["", predicted], ...content.classes.map((name, index) => [String(index), name])];
+  return (
+    <Picker
+      label="Target"
+      labelled
+      value={selection.target === null ? "" : String(selection.target)}
+      options={options as [string, string][]}
+      disabled={lost !== null}
+      onPick={(value, event) => store.move({ target: value === "" ? null : Number(value) }, event)}
+    />
+  );
+}
+
+/** Of layers that return several tensors, or that can be laid out in several ways: which. */
+function Parts({ store }: { store: FeatureStore }) {
+  const { selection, sheet, lost } = store.state;
+  const { layer } = store;
+  const disabled = lost !== null;
+  const layouts = layer?.layouts ?? [];
+  return (
+    <>
+      {layer !== null && layer.entries.length > 1 && (
+        <Picker
+          label="Entry"
+          labelled
+          value={selection.entry || layer.entry}
+          options={layer.entries.map((name) => [name, name])}
+          disabled={disabled}
+          onPick={(entry, event) => store.move({ entry, layout: "", slice: 0 }, event)}
+        />
+      )}
+      {layouts.length > 1 && (
+        <Picker
+          label="Layout"
+          labelled
+          value={selection.layout}
+          options={[["", "chosen"], ...layouts]}
+          disabled={disabled}
+          onPick={(layout, event) => store.move({ layout, slice: 0 }, event)}
+        />
+      )}
+      {sheet !== null && sheet.slices > 1 && (
+        <Slider
+          label="Slice"
+          value={selection.slice}
+          count={sheet.slices}
+          disabled={disabled}
+          onMove={(slice, event) => store.move({ slice }, event)}
+        />
+      )}
+    </>
+  );
+}
+
+/** All controls, in one bar on top. */
+export function Bar({ store }: { store: FeatureStore }) {
+  const { selection, content, lost } = store.state;
+  const { sample, layer, show, order, scale, colormap, channel } = selection;
+  const disabled = lost !== null || content === null;
+  const layers = content?.layers ?? [];
+  const name = store.layer?.name;
+  const isMuted = name !== undefined && store.howMuted(name, channel) !== null;
+  return (
+    <>
+      <Slider
+        label="Sample"
+        value={sample}
+        count={store.sampleCount}
+        spoken={content?.sample === sample ? `${sample}, ${content.title}` : String(sample)}
+        disabled={disabled}
+        onMove={(value, event) => store.move({ sample: value }, event)}
+      />
+      <Picker
+        label="Layer"
+        labelled
+        value={String(layer)}
+        options={layers.map((one, index) => [String(index), layerText(one)])}
+        disabled={disabled}
+        onPick={(value, event) => store.pickLayer(Number(value), event)}
+      />
+      <Segmented
+        label="Show"
+        labelled
+        value={show}
+        options={SHOWN}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ show: value }, event)}
+      />
+      {show !== "activation" && <Target store={store} />}
+      <Picker
+        label="Order"
+        labelled
+        value={order}
+        options={ORDERS}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ order: value as Order }, event)}
+      />
+      <Segmented
+        label="Scale by"
+        labelled
+        value={scale}
+        options={SCALES}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ scale: value }, event)}
+      />
+      <Parts store={store} />
+      <Picker
+        label="Colours"
+        labelled
+        value={colormap}
+        options={store.colormaps.map((one) => [one, one])}
+        disabled={disabled}
+        onPick={(value, event) => store.move({ colormap: value }, event)}
+      />
+      <button
+        type="button"
+        class="xw-button"
+        aria-pressed={isMuted}
+        disabled={disabled}
+        title="Run the model without this channel; the model itself stays as it is"
+        onClick={(event) => store.mutePicked(event)}
+      >
+        {isMuted ? "Put channel back" : "Mute channel"}
+      </button>
+    </>
+  );
+}

@@ -1,0 +1,215 @@
+import { useState } from "preact/hooks";
+import { Slider } from "../../controls/slider";
+import { Histogram } from "../../marks/histogram";
+import { MapCanvas } from "../../marks/map-grid";
+import { MapOverlay } from "../../marks/map-overlay";
+import { short } from "../../marks/numbers";
+import { ChangeNumbers, HOWS, type How } from "../shared/change";
+import type { FeatureStore } from "./store";
+import type { Channel, Muted, Position } from "./types";
+
+function Picture({
+  store,
+  channel,
+  pointed,
+}: {
+  store: FeatureStore;
+  channel: Channel;
+  pointed: Position | null;
+}) {
+  const { image, content, table, opacity, lost } = store.state;
+  if (table === null) return null;
+  const [, height = 1, width = 1] = channel.map.shape;
+  const pixels = image !== null && image.sample === content?.sample ? image.pixels : null;
+  const onImage = pixels !== null && channel.overlay !== null;
+  const [imageHeight = 1, imageWidth = 1] = pixels?.shape ?? [];
+  return (
+    <>
+      <MapOverlay
+        image={onImage ? { data: pixels.data, height: imageHeight, width: imageWidth } : null}
+        map={{ data: channel.map.data, height, width }}
+        size={[channel.height, channel.width]}
+        place={channel.overlay}
+        table={table}
+        opacity={opacity}
+        valueAt={(y, x) => store.valueAt(y, x)}
+        pointed={pointed}
+        label={`Map of ${channel.name}`}
+      />
+      {onImage && (
+        <Slider
+          label="Overlay"
+          value={opacity}
+          count={101}
+          shown={`${opacity} %`}
+          spoken={`${opacity} percent`}
+          disabled={lost !== null}
+          onMove={(value) => store.cover(value)}
+        />
+      )}
+      <p class="xw-note">{[channel.alignment, channel.reduced].filter(Boolean).join(" · ")}</p>
+    </>
+  );
+}
+
+function Statistics({ channel }: { channel: Channel }) {
+  return (
+    <dl class="xw-statistics">
+      {channel.statistics.map(({ name, text, definition }) => (
+        <div key={name} title={definition}>
+          <dt>{name}</dt>
+          <dd class="xw-number">{text}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Strongest({ channel, onPoint }: { channel: Channel; onPoint(position: Position | null): void }) {
+  if (channel.height * channel.width < 2) return null;
+  return (
+    <>
+      <h3>Strongest positions</h3>
+      <ol class="xw-strongest-positions" onPointerLeave={() => onPoint(null)}>
+        {channel.strongest.map((position) => {
+          const { y, x, value, box } = position;
+          return (
+            <li
+              key={`${y} ${x}`}
+              title={`computed from rows ${box[0]}–${box[2] - 1}, columns ${box[1]}–${box[3] - 1} of the input`}
+              onPointerEnter={() => onPoint(position)}
+            >
+              <span>{`row ${y}, column ${x}`}</span>
+              <span class="xw-number">{short(value)}</span>
+            </li>
+          );
+        })}
+      </ol>
+    </>
+  );
+}
+
+/** The same channel for other samples, those that drive it most first. */
+function Across({ store }: { store: FeatureStore }) {
+  const { across, table, selection, lost } = store.state;
+  if (across === null || table === null || across.channel !== selection.channel) return null;
+  const { samples, values, titles, maps, of } = across;
+  if (samples.length < 2) return null;
+  const [, height = 1, width = 1] = maps?.shape ?? [];
+  return (
+    <>
+      <h3>{`Samples that drive it most${of > samples.length ? ` (of the first ${samples.length})` : ""}`}</h3>
+      <div class="xw-across">
+        {samples.map((sample, place) => (
+          <button
+            key={sample}
+            type="button"
+            class={sample === selection.sample ? "xw-picked" : ""}
+            disabled={lost !== null}
+            title={`${titles[place]} · largest number ${short(values[place] ?? 0)}`}
+            aria-label={`Sample ${sample}, ${titles[place]}, largest number ${short(values[place] ?? 0)}`}
+            onClick={(event) => store.move({ sample }, event)}
+          >
+            {maps !== null && (
+              <MapCanvas
+                cells={{
+                  data: maps.data.subarray(place * height * width, (place + 1) * height * width),
+                  height,
+                  width,
+                }}
+                table={table}
+                name={`sample ${sample}`}
+              />
+            )}
+            <span class="xw-number">{sample}</span>
+          </button>
+        ))}
+      </div>
+    </>
+  );
+}
+
+function MutedChannel({ store, one }: { store: FeatureStore; one: Muted }) {
+  const { lost } = store.state;
+  const [layer, channel, how] = one;
+  const name = `${layer || "(model)"}, channel ${channel}`;
+  return (
+    <li>
+      <span>{`${layer || "(model)"} · channel ${channel}`}</span>
+      <select
+        aria-label={`What ${name} becomes`}
+        title="The channel becomes zero, or its mean over samples and positions"
+        value={how}
+        disabled={lost !== null}
+        onChange={(event) => store.mute(layer, channel, event.currentTarget.value as How, event)}
+      >
+        {HOWS.map(([value, text]) => (
+          <option key={value} value={value} selected={value === how}>
+            {text}
+          </option>
+        ))}
+      </select>
+      <button
+        type="button"
+        class="xw-button"
+        aria-label={`Put ${name} back`}
+        disabled={lost !== null}
+        onClick={(event) => store.mute(layer, channel, null, event)}
+      >
+        ×
+      </button>
+    </li>
+  );
+}
+
+/** The channels that are taken out of the forward, and what that changes in the output. */
+function MutedChannels({ store }: { store: FeatureStore }) {
+  const { selection, change, lost } = store.state;
+  const { muted } = selection;
+  if (muted.length === 0) return null;
+  return (
+    <section class="xw-ablation" aria-label="Muted channels">
+      <h3>{muted.length === 1 ? "Without this channel" : `Without these ${muted.length} channels`}</h3>
+      <ul>
+        {muted.map((one) => (
+          <MutedChannel key={`${one[0]} ${one[1]}`} store={store} one={one} />
+        ))}
+      </ul>
+      {change?.change != null && <ChangeNumbers change={change.change} nameOf={(at) => `position ${at}`} />}
+      {change !== null && change.note !== "" && <p class="xw-note">{change.note}</p>}
+      <button
+        type="button"
+        class="xw-button"
+        disabled={lost !== null}
+        onClick={(event) => store.move({ muted: [] }, event)}
+      >
+        Put all back
+      </button>
+    </section>
+  );
+}
+
+/** On the right: the picked channel closely. */
+export function ChannelPanel({ store }: { store: FeatureStore }) {
+  const { channel, sheet } = store.state;
+  const [pointed, setPointed] = useState<Position | null>(null);
+  if (channel === null) return <section class="xw-reading" aria-label="Channel" />;
+  const numbers = channel.height * channel.width;
+  const bare = channel.name.charAt(0).toUpperCase() + channel.name.slice(1);
+  return (
+    <section class="xw-reading" aria-label="Channel">
+      <h3>{channel.overlay === null ? bare : `${bare} on the input`}</h3>
+      {numbers > 1 && <Picture store={store} channel={channel} pointed={pointed} />}
+      {numbers > 1 && (
+        <>
+          <h3>Values</h3>
+          <Histogram edges={channel.edges} counts={channel.counts} unit="numbers" />
+        </>
+      )}
+      <Statistics channel={channel} />
+      <Strongest channel={channel} onPoint={setPointed} />
+      {sheet !== null && <Across store={store} />}
+      <MutedChannels store={store} />
+    </section>
+  );
+}

@@ -1,0 +1,86 @@
+import { useMemo } from "preact/hooks";
+import { ColourBar } from "../../marks/colour-bar";
+import { type MapCells, MapGrid } from "../../marks/map-grid";
+import { short } from "../../marks/numbers";
+import type { FeatureStore } from "./store";
+import type { Order, Sheet, Show } from "./types";
+
+const SHOWN: Record<Show, string> = {
+  activation: "activation",
+  gradient: "gradient",
+  activation_x_gradient: "act × grad",
+  filters: "weight",
+};
+
+/** The number under a map, as it is ordered by. */
+function scoreText(order: Order, score: number | undefined): string {
+  if (score === undefined || order === "index") return "";
+  return order === "zeros" ? `${Math.round(100 * score)} %` : short(score);
+}
+
+function mapAt({ pages }: Sheet, place: number): MapCells | null {
+  for (const { from, maps } of pages.values()) {
+    const [count = 0, height = 0, width = 0] = maps.shape;
+    if (place < from || place >= from + count) continue;
+    const area = height * width;
+    return { data: maps.data.subarray((place - from) * area, (place - from + 1) * area), height, width };
+  }
+  return null;
+}
+
+/** In the middle: all channels of the layer. */
+export function MapsPanel({ store }: { store: FeatureStore }) {
+  const { sheet, table, selection, lost } = store.state;
+  const places = useMemo(() => {
+    const order = sheet?.order ?? [];
+    return new Map(Array.from(order, (channel, place) => [channel, place] as const));
+  }, [sheet?.order]);
+  const drawn = useMemo(
+    () => ({ key: sheet?.key, revision: sheet?.revision }),
+    [sheet?.key, sheet?.revision],
+  );
+  if (sheet === null || table === null) {
+    return (
+      <section class="xw-view" aria-label="Channels">
+        <p class="xw-note">Reading the layer…</p>
+      </section>
+    );
+  }
+  const { layer, height, width, channels, order, scores, words } = sheet;
+  const isUnits = height * width === 1;
+  const picked = places.get(selection.channel) ?? null;
+  return (
+    <section class="xw-view" aria-label="Channels">
+      <h3 title={layer.type}>{`${layer.name || "(model)"} · ${words} · zero is white`}</h3>
+      <MapGrid
+        label={`Channels of ${layer.name || "the model"}`}
+        count={channels}
+        aspect={isUnits ? null : width / height}
+        table={table}
+        selection={drawn}
+        mapAt={(place) => mapAt(sheet, place)}
+        captionAt={(place) => [
+          String(order[place] ?? ""),
+          scoreText(selection.order, scores[order[place] ?? 0]),
+        ]}
+        onView={(view) => store.see(view)}
+        picked={picked}
+        muted={(place) => store.howMuted(layer.name, order[place] ?? -1) !== null}
+        disabled={lost !== null}
+        onPick={(place, event) => store.pickPlace(place, event)}
+      />
+      <div class="xw-under">
+        <span class="xw-note">
+          {selection.scale === "channel" ? "Each channel to its own largest magnitude." : ""}
+        </span>
+        <ColourBar
+          table={table}
+          range={sheet.range}
+          scale="linear"
+          unit={selection.scale === "channel" ? "share of the channel’s largest" : SHOWN[selection.show]}
+          nonfinite={sheet.nonfinite}
+        />
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,308 @@
+import { pick } from "../../kernel/arrays";
+import type { Answer, ConnectionOptions } from "../../kernel/connection";
+import type { WidgetModel } from "../../kernel/model";
+import type { Transport } from "../../kernel/transport";
+import { pagesOf } from "../../marks/map-layout";
+import type { Change, How } from "../shared/change";
+import { ExplorerStore } from "../shared/store";
+import type {
+  Across,
+  ChannelContent,
+  InView,
+  Layer,
+  MapsContent,
+  Muted,
+  Page,
+  SampleContent,
+  Selection,
+  Sheet,
+  State,
+} from "./types";
+
+const PLACE = ["sample", "layer", "entry", "layout", "slice", "show", "target", "muted"] as const;
+const TRAITS = [...PLACE, "channel", "order", "scale", "colormap"] as const;
+/** Kinds whose answers the user waits for. */
+const SHOWN_KINDS = ["sample", "maps", "channel", "colormap", "image", "change"];
+
+/** Samples that a channel is shown for. */
+const ACROSS = 24;
+/** Before anything was laid out. */
+const FIRST_VIEW: InView = { places: [0, 64], width: 96, height: 96, columns: 8 };
+const REST = 150;
+
+const clamp = (value: number, count: number) => Math.max(0, Math.min(count - 1, value));
+
+/** The feature explorer without its looks. */
+export class FeatureStore extends ExplorerStore<Selection, State> {
+  private inView = FIRST_VIEW;
+  /** The page that was asked for last. */
+  private asked = "";
+  private acrossTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
+    const initial = {
+      content: null,
+      sheet: null,
+      channel: null,
+      across: null,
+      change: null,
+      opacity: 60,
+      read: new Map<string, number>(),
+    };
+    super(model, transport, TRAITS, SHOWN_KINDS, initial, options);
+  }
+
+  override close(): void {
+    clearTimeout(this.acrossTimer);
+    super.close();
+  }
+
+  get layer(): Layer | null {
+    return this.state.content?.layers[this.state.selection.layer] ?? null;
+  }
+
+  cover(opacity: number): void {
+    this.update({ opacity });
+  }
+
+  /** Picks the channel at a place of the sheet. */
+  pickPlace(place: number, event: Event): void {
+    const channel = this.state.sheet?.order[place];
+    if (channel !== undefined) this.move({ channel }, event);
+  }
+
+  /** Another layer: what was picked of the old one is not of this one. */
+  pickLayer(layer: number, event?: Event): void {
+    this.move({ layer, entry: "", layout: "", slice: 0 }, event);
+  }
+
+  howMuted(layer: string, channel: number): How | null {
+    return (
+      this.state.selection.muted.find(([name, index]) => name === layer && index === channel)?.[2] ?? null
+    );
+  }
+
+  /** Takes a channel out of the forward, in another way, or (null) puts it back. */
+  mute(layer: string, channel: number, how: How | null, event: Event): void {
+    const others = this.state.selection.muted.filter(([name, index]) => name !== layer || index !== channel);
+    const muted: Muted[] = how === null ? others : [...others, [layer, channel, how]];
+    this.move({ muted }, event);
+  }
+
+  mutePicked(event: Event): void {
+    const name = this.layer?.name;
+    if (name === undefined) return;
+    const { channel } = this.state.selection;
+    this.mute(name, channel, this.howMuted(name, channel) === null ? "zero" : null, event);
+  }
+
+  /** Maps came into view: those that are not there yet are asked for. */
+  see(view: InView): void {
+    this.inView = view;
+    this.askMissing(performance.now());
+  }
+
+  /** One number of the picked channel; null: it is being read. */
+  valueAt(y: number, x: number): number | null {
+    const { channel, read } = this.state;
+    if (channel === null) return null;
+    if (channel.values !== null) return channel.values[y * channel.width + x] ?? null;
+    const known = read.get(`${y} ${x}`);
+    if (known === undefined) this.readValue(y, x);
+    return known ?? null;
+  }
+
+  protected override clamped(wanted: Selection): Selection {
+    const { content } = this.state;
+    const layers = content?.sample === wanted.sample ? content.layers : [];
+    if (layers.length === 0) return wanted;
+    const layer = clamp(wanted.layer, layers.length);
+    return { ...wanted, layer, channel: clamp(wanted.channel, layers[layer]?.channels ?? 1) };
+  }
+
+  protected override askAll(began: number): void {
+    this.askSample(began);
+    this.askChange(began);
+  }
+
+  protected override changed(old: Selection, next: Selection, began: number): void {
+    const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
+    if (differs("sample", "muted")) this.askChange(began);
+    if (differs("sample")) {
+      this.askSample(began);
+      return;
+    }
+    if (differs(...PLACE, "order", "scale")) this.askMaps(began);
+    if (differs(...PLACE, "channel")) this.askChannel(began);
+    if (differs("layer", "entry", "layout", "slice", "channel")) this.askAcrossSoon();
+  }
+
+  protected override forget(): void {
+    this.update({ sheet: null, across: null });
+  }
+
+  private askSample(began: number): void {
+    const { sample } = this.state.selection;
+    this.ask("sample", { sample }, began, ({ content: answered }) => {
+      const content = answered as SampleContent;
+      this.update({ content });
+      if (this.state.selection.sample === content.sample) {
+        const selection = this.clamped(this.state.selection);
+        this.setTraits(selection);
+        this.update({ selection });
+      }
+      this.askMaps(began);
+      this.askChannel(began);
+      if (content.has_image) this.askImage(content.sample, began);
+      if (this.state.across === null) this.askAcrossSoon();
+    });
+  }
+
+  /** Where in the model a request looks, and at what. */
+  private place() {
+    const { content, selection } = this.state;
+    const { layer, entry, layout, slice, show, target, muted } = this.clamped({
+      ...selection,
+      sample: content?.sample ?? selection.sample,
+    });
+    return { sample: content?.sample ?? selection.sample, layer, entry, layout, slice, show, target, muted };
+  }
+
+  private askMaps(began: number): void {
+    if (this.layer !== null) this.askPage(0, this.sizeOfPage(), began);
+  }
+
+  /** How many maps a page has: those in view, in whole rows. */
+  private sizeOfPage(): number {
+    const { places, columns } = this.inView;
+    return Math.max(columns, Math.ceil((places[1] - places[0]) / columns) * columns);
+  }
+
+  private askMissing(began: number): void {
+    const { sheet } = this.state;
+    if (sheet === null || sheet.key !== this.sheetKey()) return;
+    const size = this.sizeOfPage();
+    const [start, stop] = this.inView.places;
+    const isThere = (from: number) => {
+      const page = sheet.pages.get(from);
+      return page !== undefined && page.maps.shape[0] === Math.min(size, sheet.channels - from);
+    };
+    const missing = pagesOf([start, Math.min(stop, sheet.channels)], size).filter((from) => !isThere(from));
+    const [next] = missing;
+    if (next !== undefined && !(this.connection.isOpen("maps") && this.asked === `${next} ${sheet.key}`)) {
+      this.askPage(next, size, began);
+    }
+  }
+
+  private sheetKey(): string {
+    const { order, scale } = this.state.selection;
+    return JSON.stringify({ ...this.place(), order, scale });
+  }
+
+  private askPage(from: number, count: number, began: number): void {
+    const { layer } = this;
+    if (layer === null) return;
+    const { order, scale } = this.state.selection;
+    const { width, height } = this.inView;
+    const key = this.sheetKey();
+    this.asked = `${from} ${key}`;
+    const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
+    const size = [Math.ceil(height * ratio), Math.ceil(width * ratio)];
+    this.ask("maps", { ...this.place(), order, scale, from, count, size }, began, (answer) => {
+      this.readPage(answer, key, layer);
+    });
+  }
+
+  private readPage(answer: Answer, key: string, layer: Layer): void {
+    const maps = pick(answer.arrays, "maps", "uint8");
+    const order = pick(answer.arrays, "order", "int32")?.data;
+    const scores = pick(answer.arrays, "scores", "float32")?.data;
+    if (maps === null || order === undefined || scores === undefined) throw new Error("it has no maps");
+    const content = answer.content as MapsContent;
+    const { payload, bytes, milliseconds } = answer;
+    const page: Page = { maps, from: content.from, payload, bytes, milliseconds };
+    const { sheet: old } = this.state;
+    const isOn = old !== null && old.key === key && old.revision === content.revision;
+    const pages = new Map(isOn ? old.pages : []).set(content.from, page);
+    const sheet: Sheet = {
+      ...content,
+      ...{ key, layer, order, scores, pages, latest: page },
+      range: maps.range ?? [0, 0],
+      nonfinite: maps.nonfinite,
+      note: maps.note,
+    };
+    this.update({ sheet });
+    this.askMissing(performance.now());
+    this.calibrateOnce();
+  }
+
+  private askChannel(began: number): void {
+    if (this.layer === null) return;
+    const channel = clamp(this.state.selection.channel, this.layer.channels);
+    this.ask("channel", { ...this.place(), channel }, began, ({ arrays, content }) => {
+      const map = pick(arrays, "map", "uint8");
+      const edges = pick(arrays, "edges", "float32")?.data;
+      const counts = pick(arrays, "counts", "int32")?.data;
+      if (map === null || edges === undefined || counts === undefined) throw new Error("it has no map");
+      const values = pick(arrays, "values", "float32")?.data ?? null;
+      const read = new Map<string, number>();
+      this.update({ channel: { ...(content as ChannelContent), channel, map, edges, counts, values }, read });
+    });
+  }
+
+  private readValue(y: number, x: number): void {
+    const { channel } = this.state.selection;
+    const { read } = this.state;
+    this.connection.ask(
+      "value",
+      { ...this.place(), channel, y, x },
+      {
+        answer: ({ arrays }) => {
+          const value = pick(arrays, "value", "float32")?.data[0];
+          if (value === undefined || read !== this.state.read) return;
+          this.update({ read: read.set(`${y} ${x}`, value) });
+        },
+        error: (error) => this.fail("value", error),
+      },
+    );
+  }
+
+  /** The channel for all samples, once the slider rests: it takes a forward for each. */
+  private askAcrossSoon(): void {
+    clearTimeout(this.acrossTimer);
+    this.acrossTimer = setTimeout(() => this.askAcross(), REST);
+  }
+
+  private askAcross(): void {
+    if (this.layer === null || this.state.lost !== null) return;
+    if (this.kernelBusy()) {
+      this.askAcrossSoon();
+      return;
+    }
+    const { channel } = this.state.selection;
+    this.connection.ask(
+      "across",
+      { ...this.place(), channel, count: ACROSS },
+      {
+        answer: ({ arrays, content }) => {
+          const found = content as Omit<Across, "channel" | "maps">;
+          this.update({ across: { ...found, channel, maps: pick(arrays, "maps", "uint8") } });
+        },
+        error: (error) => this.fail("across", error),
+      },
+    );
+  }
+
+  /** What the muted channels change in the output. */
+  private askChange(began: number): void {
+    const { sample, muted } = this.state.selection;
+    if (muted.length === 0) {
+      this.update({ change: null });
+      return;
+    }
+    this.ask("change", { sample, muted }, began, ({ content }) => {
+      const { change, note = "" } = content as { change: Change | null; note?: string };
+      if (this.state.selection.muted.length > 0) this.update({ change: { change, note } });
+    });
+  }
+}

@@ -1,0 +1,141 @@
+import type { DecodedArray } from "../../kernel/arrays";
+import type { Change, How } from "../shared/change";
+import type { SharedSelection, SharedState } from "../shared/store";
+
+export type Show = "activation" | "gradient" | "activation_x_gradient" | "filters";
+export type Order = "index" | "mean" | "maximum" | "zeros" | "variance" | "activation_x_gradient";
+export type MapScale = "layer" | "channel";
+/** A channel that is taken out of the forward: name of the layer, index of the channel. */
+export type Muted = [layer: string, channel: number, how: How];
+
+/** The traits that the browser sets, under their own names. */
+export interface Selection extends SharedSelection {
+  layer: number;
+  entry: string;
+  layout: string;
+  slice: number;
+  channel: number;
+  show: Show;
+  target: number | null;
+  order: Order;
+  scale: MapScale;
+  muted: Muted[];
+}
+
+export interface Layer {
+  name: string;
+  type: string;
+  /** How it is laid out, in words. */
+  words: string;
+  size: string;
+  channels: number;
+  height: number;
+  width: number;
+  entries: string[];
+  entry: string;
+  /** Layouts that its shape allows, by name, in words. */
+  layouts: [name: string, words: string][];
+}
+
+export interface SampleContent {
+  sample: number;
+  title: string;
+  has_image: boolean;
+  layers: Layer[];
+  classes: string[];
+  predicted: { index: number; name: string; probability: number | null } | null;
+  footer: string;
+}
+
+export interface MapsContent {
+  words: string;
+  channels: number;
+  slices: number;
+  height: number;
+  width: number;
+  from: number;
+  footer: string;
+  revision: number;
+}
+
+/** A page of maps, as it was answered. */
+export interface Page {
+  maps: DecodedArray<"uint8">;
+  from: number;
+  payload: number;
+  bytes: number;
+  milliseconds: number;
+}
+
+/** What all pages share: of one selection, whatever page and size. */
+export interface Sheet extends MapsContent {
+  /** Names the selection. */
+  key: string;
+  layer: Layer;
+  order: Int32Array;
+  scores: Float32Array;
+  range: [number, number];
+  nonfinite: number;
+  note: string;
+  pages: Map<number, Page>;
+  latest: Page;
+}
+
+export interface Position {
+  value: number;
+  y: number;
+  x: number;
+  /** Of the input: top, left, bottom, right. */
+  box: [number, number, number, number];
+}
+
+export interface ChannelContent {
+  name: string;
+  height: number;
+  width: number;
+  statistics: { name: string; text: string; definition: string }[];
+  strongest: Position[];
+  /** Where the map lies on the input, as shares of its sides. */
+  overlay: { top: number; left: number; height: number; width: number } | null;
+  alignment: string;
+  reduced: string;
+  footer: string;
+}
+
+export interface Channel extends ChannelContent {
+  channel: number;
+  map: DecodedArray<"uint8">;
+  edges: Float32Array;
+  counts: Int32Array;
+  /** The numbers themselves; null: the map is too large, they are asked for one by one. */
+  values: Float32Array | null;
+}
+
+export interface Across {
+  channel: number;
+  samples: number[];
+  values: number[];
+  titles: string[];
+  of: number;
+  maps: DecodedArray<"uint8"> | null;
+}
+
+/** Which places of the sheet are in view, and how large their maps are drawn. */
+export interface InView {
+  places: [number, number];
+  width: number;
+  height: number;
+  columns: number;
+}
+
+export interface State extends SharedState<Selection> {
+  content: SampleContent | null;
+  sheet: Sheet | null;
+  channel: Channel | null;
+  across: Across | null;
+  change: { change: Change | null; note: string } | null;
+  /** How strongly the map covers the image, 0…100. */
+  opacity: number;
+  /** Numbers that were read one by one, by "y x" of the channel looked at. */
+  read: Map<string, number>;
+}
