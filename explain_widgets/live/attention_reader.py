@@ -1,0 +1,121 @@
+"""Reads the attention of samples: all calls in one run, kept while there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from explain_widgets.analysis.attention import Attention
+from explain_widgets.live.attention import AttentionLayer
+from explain_widgets.live.attention.ablation import (
+    NONE,
+    Ablations,
+    HeadAblation,
+    by_layer,
+    checked,
+)
+from explain_widgets.live.errors import LayerError, NoAttentionError
+from explain_widgets.live.lookup import Table, generated_ids, nothing_found, pick
+from explain_widgets.live.recorder import Wanted
+from explain_widgets.live.runs import Run
+from explain_widgets.live.store import Room, Store
+
+
+class AttentionReader:
+    """The attention side of a live model, which sees to it that what is kept still holds.
+
+    Parameters
+    ----------
+    run
+        Runs the model for a sample, records what is wanted and notes the module table.
+    store, tables
+        What was read, and what is known of each sample's forward: those of the live model.
+    """
+
+    def __init__(
+        self, run: Callable[[int, Wanted], Run], store: Store, tables: dict[int, Table]
+    ) -> None:
+        self._run = run
+        self._store = store
+        self._tables = tables
+        self._below_python: bool | None = None  # not known yet
+
+    def model_changed(self) -> None:
+        """Told when the structure of the model is another."""
+        self._below_python = None
+
+    def layers(self, sample: int) -> list[AttentionLayer]:
+        """See `LiveModel.attention_layers`."""
+        table = self._tables.get(sample)
+        if table is None or table.attention is None:
+            self._read(sample, None)
+            table = self._tables[sample]
+        if not table.attention:
+            raise NoAttentionError(nothing_found(table))
+        return table.attention
+
+    def attention(
+        self, layer: int | str, sample: int, ablate: Iterable[HeadAblation] = ()
+    ) -> Attention:
+        """See `LiveModel.attention`."""
+        names = [found.name for found in self.layers(sample)]
+        name = pick(layer, names, "attention layer")
+        without = self.ablations(ablate, sample)
+        key = ("attention", sample, name, without)
+        kept: Attention | None = self._store.get(key)
+        if kept is None:
+            self._read(sample, name, without)
+            kept = self._store.get(key)
+        if kept is None:
+            raise LayerError(f"The attention of {name!r} was not called in a second run.")
+        return kept
+
+    def ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
+        """Heads to ablate as they were written, with layers by name; ValueError: there is none."""
+        given = list(given)
+        return checked(given, self._heads(sample)) if given else NONE
+
+    def wanted(self, sample: int, without: Ablations) -> Wanted | None:
+        """What a run without some heads needs to have; None: a plain run."""
+        if not without:
+            return None
+        return Wanted(
+            attention=lambda name, size: False,
+            below_python=bool(self._below_python),
+            ablate=by_layer(without, self._heads(sample)),
+        )
+
+    def _heads(self, sample: int) -> dict[str, int]:
+        return {layer.name: layer.heads for layer in self.layers(sample)}
+
+    def _read(self, sample: int, name: str | None, without: Ablations = NONE) -> None:
+        """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
+        run = self._run_for_attention(sample, name, without)
+        if not without:
+            self._tables[sample] = replace(
+                self._tables[sample],
+                attention=[layer for layer, _ in run.attention],
+                problems=tuple(run.problems),
+                generated=generated_ids(run.output),
+            )
+        kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
+        for call, attention in sorted(kept, key=lambda item: item[0] == name):
+            key = ("attention", sample, call, without)
+            self._store.put(key, attention, attention.nbytes)
+
+    def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
+        """The run that shows attention: below Python only where nothing is seen from there."""
+        run: Run | None = None
+        for below_python in (False, True) if self._below_python is None else (self._below_python,):
+            room = Room(self._store.limit // 2, name)
+            problems = [] if run is None else run.problems
+            ablate = by_layer(without, self._heads(sample)) if without else {}
+            run = self._run(
+                sample, Wanted(attention=room.keeps, below_python=below_python, ablate=ablate)
+            )
+            run.problems[:0] = problems
+            if run.attention:
+                self._below_python = below_python
+                break
+        assert run is not None
+        return run
