@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionLayer
@@ -14,11 +17,12 @@ from explain_widgets.live.attention.ablation import (
     by_layer,
     checked,
 )
-from explain_widgets.live.errors import LayerError, NoAttentionError
+from explain_widgets.live.errors import GradientError, LayerError, NoAttentionError
 from explain_widgets.live.lookup import Table, generated_ids, nothing_found, pick
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Room, Store
+from explain_widgets.live.targets import Target, target_key
 
 
 class AttentionReader:
@@ -27,15 +31,23 @@ class AttentionReader:
     Parameters
     ----------
     run
-        Runs the model for a sample, records what is wanted and notes the module table.
+        Runs the model for a sample, records what is wanted and notes the module table: takes the
+        sample, what is wanted, by what it is differentiable, and what to do while it is.
+    target
+        The scalar of an output that a target means, for a sample.
     store, tables
         What was read, and what is known of each sample's forward: those of the live model.
     """
 
     def __init__(
-        self, run: Callable[[int, Wanted], Run], store: Store, tables: dict[int, Table]
+        self,
+        run: Callable[..., Run],
+        target: Callable[[Any, Target, int], Tensor],
+        store: Store,
+        tables: dict[int, Table],
     ) -> None:
         self._run = run
+        self._target = target
         self._store = store
         self._tables = tables
         self._below_python: bool | None = None  # not known yet
@@ -70,6 +82,14 @@ class AttentionReader:
             raise LayerError(f"The attention of {name!r} was not called in a second run.")
         return kept
 
+    def gradient(self, layer: int | str, sample: int, target: Target) -> Attention:
+        """See `LiveModel.gradient_attention`."""
+        names = [found.name for found in self.layers(sample)]
+        name = pick(layer, names, "attention layer")
+        key = ("gradient attention", sample, name, target_key(target))
+        kept: Attention | None = self._store.get(key)
+        return self._read_gradients(sample, name, target) if kept is None else kept
+
     def ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
         """Heads to ablate as they were written, with layers by name; ValueError: there is none."""
         given = list(given)
@@ -102,6 +122,28 @@ class AttentionReader:
         for call, attention in sorted(kept, key=lambda item: item[0] == name):
             key = ("attention", sample, call, without)
             self._store.put(key, attention, attention.nbytes)
+
+    def _read_gradients(self, sample: int, name: str, target: Target) -> Attention:
+        """Read gradient × attention of all calls, for which there is room; ``name`` in any case."""
+        if self._below_python:
+            raise GradientError(
+                "The attention of this model is seen below Python (TorchScript), where no "
+                "gradients pass: give LiveModel the module that was scripted or traced instead."
+            )
+        room = Room(self._store.limit // 2, name)
+        wanted = Wanted(attention=room.keeps, gradients=True)
+
+        def differentiate(run: Run) -> None:
+            run.watch.differentiate(name, lambda: self._target(run.output, target, sample))
+
+        run = self._run(sample, wanted, "activations", differentiate)
+        found = {layer.name: tensors for layer, tensors in run.attention if tensors is not None}
+        for call, attention in found.items():
+            key = ("gradient attention", sample, call, target_key(target))
+            self._store.put(key, attention, attention.nbytes)
+        if name not in found:
+            raise GradientError(run.watch.reason(name))
+        return found[name]
 
     def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""

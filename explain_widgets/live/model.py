@@ -98,7 +98,7 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._attention = AttentionReader(self._run, self._store, self._tables)
+        self._attention = AttentionReader(self._run, self._target, self._store, self._tables)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -288,6 +288,45 @@ class LiveModel:
         """
         with self._reading():
             return self._attention.attention(layer, sample, ablate)
+
+    def gradient_attention(
+        self, layer: int | str = 0, sample: int = 0, target: Target = None
+    ) -> Attention:
+        """Gradient × attention of one call, (∇A ⊙ A)⁺: which weights raise the target.
+
+        ∇A = d target / d A, taken for all calls in one backward (Chefer, Gur and Wolf 2021,
+        "Generic Attention-model Explainability", equation 5 before the mean over heads).
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there.
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token. What was read is kept by it, callables by identity.
+
+        Returns
+        -------
+        Attention
+            Its weights are the measure, ≥ 0; they do not sum to one.
+
+        Raises
+        ------
+        LayerError, NoAttentionError, GradientError, TargetError
+            When the call, its gradient or the target does not exist.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.gradient_attention(0, target=lambda output: output[0, 2, 7]).weights(head=1).shape
+        torch.Size([5, 5])
+        """
+        with self._reading():
+            return self._attention.gradient(layer, sample, target)
 
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.
