@@ -48,6 +48,10 @@ class DerivedAttention(Attention):
         """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         return torch.stack([self._rows(head, rows, keys, every) for head in range(*heads)])
 
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything; see `Attention.prepare_steps`."""
+        yield from self.base.prepare_steps(head)
+
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns need of all queries; see `Attention.sum_steps`."""
         yield from self.base.sum_steps(head)
@@ -154,9 +158,8 @@ class _Grouped(DerivedAttention):
     key_edges: tuple[int, ...] = ()
 
     def sum_steps(self, head: Head) -> Iterator[float]:
-        """Nothing: groups read whole rows."""
-        self._heads_of(head)
-        yield from ()
+        """Nothing more than anything else: groups read whole rows."""
+        yield from self.prepare_steps(head)
 
     def _rows(self, head: int, rows: Span, keys: Span, every: int) -> Tensor:
         edges = list(self.key_edges[keys[0] : keys[1] + 1])

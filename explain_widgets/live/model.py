@@ -98,7 +98,9 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._attention = AttentionReader(self._run, self._target, self._store, self._tables)
+        self._attention = AttentionReader(
+            self._run, self._target, self._sample, self._store, self._tables
+        )
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -253,8 +255,19 @@ class LiveModel:
             self._run(sample, None, "parameters", differentiate)
         return found
 
-    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+    def attention_layers(self, sample: int = 0, derived: bool = False) -> list[AttentionLayer]:
         """Every attention call of the forward, in call order.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        derived
+            List behind them what is made of each stack of at least two layers of self-attention
+            over the same positions (see `live.attention.stacks`): ``"rollout"`` and ``"flow"``
+            (Abnar and Zuidema 2020), whose head i is what comes through the layers 0 to i. Of
+            several stacks with their part of the model: ``"encoder.layers · rollout"``. Where
+            positions are pooled the note begins with "approximate".
 
         Raises
         ------
@@ -262,7 +275,8 @@ class LiveModel:
             When none was found; the text says what was looked for and what ran.
         """
         with self._reading():
-            return self._attention.layers(sample)
+            made = self._attention.made_layers(sample).values() if derived else ()
+            return [*self._attention.layers(sample), *(one.layer for one in made)]
 
     def attention(
         self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
@@ -272,7 +286,7 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there; also the name of a rollout or flow.
         sample
             Which sample.
         ablate
@@ -285,6 +299,16 @@ class LiveModel:
             When there is no such call, or none at all.
         ValueError
             When there is no such head to ablate.
+        ImportError
+            When scipy is not installed, which flows are computed with.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(torch.nn.TransformerEncoder(layer, 3), torch.randn(2, 5, 16))
+        >>> live.attention("rollout").weights(head=2).shape
+        torch.Size([5, 5])
         """
         with self._reading():
             return self._attention.attention(layer, sample, ablate)
@@ -300,7 +324,8 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there. The name of a rollout: the measures
+            of all its layers, rolled out (their equation 6).
         sample
             Which sample.
         target

@@ -24,7 +24,7 @@ from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
-from explain_widgets.live.attention.layer import AttentionLayer, layer_of
+from explain_widgets.live.attention.layer import BATCHED, AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
 from explain_widgets.live.attention.multihead import (
     MULTIHEAD_FORWARD,
@@ -374,7 +374,7 @@ def _note_of(tensor: Tensor, dropped: bool) -> str:
     batches = tensor.shape[0] if tensor.ndim >= 4 else 1
     parts = ["weights before dropout"] if dropped else []
     if batches > 1:
-        parts.append(f"{batches} batch entries follow each other as heads")
+        parts.append(f"{batches} {BATCHED}")
     return "; ".join(parts)
 
 
