@@ -56,3 +56,13 @@ class Grouped(Block):
 
 
 BLOCKS = [Block, ByHand, Einsum, Turned, Grouped]
+
+
+def blocks_of(kind: type[Block], count: int = 2) -> nn.Sequential:
+    """One after another, with weights of their own."""
+    blocks = nn.Sequential(*(kind() for _ in range(count))).eval()
+    with torch.no_grad():
+        for number, parameter in enumerate(blocks.parameters()):
+            generator = torch.Generator().manual_seed(number)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 5)
+    return blocks

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from small_attention import BLOCKS, HEADS, WIDTH, Block, ByHand, Grouped, X
+from small_attention import BLOCKS, HEADS, WIDTH, Block, ByHand, Grouped, X, blocks_of
 from small_transformers import inputs_of, small_model
 from snapshot import untouched
 from torch import Tensor, nn
@@ -50,15 +50,6 @@ def defined(blocks: nn.Sequential, x: Tensor, target: Any = TARGET) -> list[Tens
         (gradient * block.kept).relu()[0].detach()
         for gradient, block in zip(gradients, kept, strict=True)
     ]
-
-
-def blocks_of(kind: type[Block], count: int = 2) -> nn.Sequential:
-    blocks = nn.Sequential(*(kind() for _ in range(count))).eval()
-    with torch.no_grad():
-        for number, parameter in enumerate(blocks.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 5)
-    return blocks
 
 
 @pytest.mark.parametrize("kind", BLOCKS)

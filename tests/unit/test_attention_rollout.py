@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_attention import BLOCKS, HEADS, WIDTH, Block, ByHand, X
+from small_attention import BLOCKS, HEADS, WIDTH, Block, ByHand, X, blocks_of
 from small_transformers import inputs_of, small_model
 from snapshot import untouched
 from torch import Tensor, nn
@@ -99,15 +99,6 @@ def random_layers(count: int = 3, positions: int = 13, sharp: float = 1.0) -> li
         )
         for n in range(count)
     ]
-
-
-def blocks_of(kind: type[Block], count: int) -> nn.Sequential:
-    blocks = nn.Sequential(*(kind() for _ in range(count))).eval()
-    with torch.no_grad():
-        for number, parameter in enumerate(blocks.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4)
-    return blocks
 
 
 # --- rollout -----------------------------------------------------------------------------------
