@@ -15,7 +15,7 @@ from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.derived import DerivedAttention
-from explain_widgets.analysis.pooling import edges, gather_bins
+from explain_widgets.analysis.pooling import clip_edges, edges, gather_bins
 from explain_widgets.analysis.score_steps import Span
 
 # Weights that are averaged in one step, and products that are summed: some 10 ms of a core.
@@ -92,18 +92,18 @@ class LayeredAttention(DerivedAttention):
         raise NotImplementedError
 
 
-Made = TypeVar("Made", bound=LayeredAttention)
+Kind = TypeVar("Kind", bound=LayeredAttention)
 Returned = TypeVar("Returned")
 
 
 def layered(
-    kind: type[Made],
+    kind: type[Kind],
     layers: Sequence[Attention],
     borders: Sequence[int] | None,
     source: str,
     note: str,
     **fields: object,
-) -> Made:
+) -> Kind:
     """A ``kind`` of attention through ``layers``, with fields of its own.
 
     ``borders``: of groups; None: each position by itself.
@@ -188,24 +188,21 @@ def mean_steps(attention: Attention, borders: Sequence[int]) -> Generator[float,
         (groups, groups): the sum over the keys of a group, the mean over its queries. A query
         without any key has nothing, also where the model has NaN for it.
     """
-    borders = list(borders)
-    groups, count = len(borders) - 1, attention.keys
+    borders, count = list(borders), attention.keys
     at_once = _CPU_WEIGHTS if attention.query.device.type == "cpu" else _WEIGHTS
+    heads_at_once, rows_at_once = max(1, at_once // count**2), max(1, at_once // count)
     sizes = torch.tensor(borders, device=attention.query.device).diff()
-    heads_at_once = max(1, at_once // count**2)
-    groups_at_once = max(1, at_once // (count * -(-count // groups)))
-    total = attention.query.new_zeros(groups, groups, dtype=attention._dtype)
+    total = attention.query.new_zeros(len(sizes), len(sizes), dtype=attention._dtype)
     for head in range(0, attention.heads, heads_at_once):
         heads = head, min(head + heads_at_once, attention.heads)
-        for first in range(0, groups, groups_at_once):
-            stop = min(first + groups_at_once, groups)
-            rows = borders[first], borders[stop]
+        for start in range(0, count, rows_at_once):
+            rows = start, min(start + rows_at_once, count)
             weights = attention.block(heads, rows, (0, count)).nan_to_num(0.0).sum(0)
-            pooled = gather_bins(weights, borders, 1, "mean")
-            pooled = gather_bins(pooled, borders[first : stop + 1], 0, "mean")
-            total[first:stop] += pooled / sizes[first:stop, None]
-            yield (heads[0] + (heads[1] - heads[0]) * stop / groups) / attention.heads
-    return total / attention.heads
+            first, clipped = clip_edges(borders, rows)
+            pooled = gather_bins(gather_bins(weights, borders, 1, "mean"), clipped, 0, "mean")
+            total[first : first + len(pooled)] += pooled
+            yield (head + (heads[1] - head) * rows[1] / count) / attention.heads
+    return total / (attention.heads * sizes[:, None])
 
 
 def with_residual(mean: Tensor) -> Tensor:

@@ -165,10 +165,13 @@ class AttentionReader:
                 problems=tuple(run.problems),
                 generated=generated_ids(run.output),
             )
+        self._keep(run, name, lambda call: ("attention", sample, call, without))
+
+    def _keep(self, run: Run, name: str | None, key: Callable[[str], Hashable]) -> None:
+        """Keep the calls of a run that have tensors, under their keys; ``name`` as the latest."""
         kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
         for call, attention in sorted(kept, key=lambda item: item[0] == name):
-            key = ("attention", sample, call, without)
-            self._store.put(key, attention, attention.nbytes)
+            self._store.put(key(call), attention, attention.nbytes)
 
     def _read_gradients(self, sample: int, name: str, target: Target) -> Attention:
         """Read gradient × attention of all calls, for which there is room; ``name`` in any case."""
@@ -184,13 +187,12 @@ class AttentionReader:
             run.watch.differentiate(name, lambda: self._target(run.output, target, sample))
 
         run = self._run(sample, wanted, "activations", differentiate)
-        found = {layer.name: tensors for layer, tensors in run.attention if tensors is not None}
-        for call, attention in found.items():
-            key = ("gradient attention", sample, call, target_key(target))
-            self._store.put(key, attention, attention.nbytes)
-        if name not in found:
+        about = target_key(target)
+        self._keep(run, name, lambda call: ("gradient attention", sample, call, about))
+        found = next((tensors for layer, tensors in run.attention if layer.name == name), None)
+        if found is None:
             raise GradientError(run.watch.reason(name))
-        return found[name]
+        return found
 
     def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""

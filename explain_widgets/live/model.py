@@ -264,10 +264,10 @@ class LiveModel:
             Which sample.
         derived
             List behind them what is made of each stack of at least two layers of self-attention
-            over the same positions (see `live.attention.stacks`): ``"rollout"`` and ``"flow"``
-            (Abnar and Zuidema 2020), whose head i is what comes through the layers 0 to i. Of
-            several stacks with their part of the model: ``"encoder.layers · rollout"``. Where
-            positions are pooled the note begins with "approximate".
+            over the same positions: ``"rollout"`` and ``"flow"`` (Abnar and Zuidema 2020), whose
+            head i is what comes through the layers 0 to i. Of several stacks with their part of
+            the model: ``"encoder.layers · rollout"``. Where positions are pooled the note begins
+            with "approximate". How stacks are told: `explain_widgets.live.attention.stacks`.
 
         Raises
         ------

@@ -28,9 +28,12 @@ class _Same:
 
 def target_key(target: Target) -> Hashable:
     """By what an answer about a target is kept: indices by value, callables by identity."""
-    if target is None or isinstance(target, int):
-        return target
-    return _Same(target)
+    if target is None:
+        return None
+    try:
+        return operator.index(target)  # type: ignore[arg-type]
+    except TypeError:
+        return _Same(target)
 
 
 def target_value(output: Any, target: Target, last: int = -1) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -274,6 +275,18 @@ def test_the_gradient_before_a_dropout() -> None:
     assert close(ours, (gradient * model.kept).relu()[0])
 
 
+def test_a_dropout_inside_the_kernel_is_said() -> None:
+    class Kernel(Block):
+        def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            dropout = 0.4 if self.training else 0.0
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2)
+
+    live = xw.LiveModel(Kernel().train(), X, train_mode=True)
+    note = live.gradient_attention(0, target=TARGET).note
+    assert note == "weights before dropout; gradient at the weights after dropout"
+    assert xw.LiveModel(Kernel(), X).gradient_attention(0, target=TARGET).note == ""
+
+
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_checkpointed_blocks() -> None:
     class Checkpointed(nn.Module):
@@ -328,6 +341,14 @@ def test_all_layers_are_read_in_one_run_and_kept_by_their_target() -> None:
     assert not torch.allclose(changed, first[2])
     theirs = defined(live.model, X)[2]  # type: ignore[arg-type]
     assert close(changed, theirs)
+
+
+def test_a_class_is_the_same_however_its_index_is_written() -> None:
+    live, runs = counted()
+    live.attention_layers()
+    for index in (3, np.int64(3), torch.tensor(3)):
+        live.gradient_attention(0, target=index)  # type: ignore[arg-type]
+    assert len(runs) == 2
 
 
 def test_layers_that_do_not_fit_in_memory_are_read_again() -> None:

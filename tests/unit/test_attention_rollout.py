@@ -228,6 +228,29 @@ def test_rollout_of_gradients(kind: type[Block]) -> None:
         live.gradient_attention("flow", target=TARGET)
 
 
+def test_rollout_of_generated_text() -> None:
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 3}
+    config = transformers.LlamaConfig(
+        vocab_size=99, num_attention_heads=4, num_key_value_heads=2, **sizes
+    )
+    model = transformers.LlamaForCausalLM(config).eval()
+    ids = torch.randint(3, 99, (1, 5))
+    live = xw.LiveModel(
+        model,
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+        forward=lambda m, **kwargs: m.generate(**kwargs, max_new_tokens=4, min_new_tokens=4),
+    )
+    described = live.attention_layers(derived=True)[3]
+    assert (described.name, described.queries, described.prompt) == ("rollout", 8, 5)
+    assert "3 new tokens after the prompt" in described.note
+    ours = live.attention("rollout")
+    assert ours.prompt == 5
+    theirs = rolled([live.attention(layer).weights() for layer in range(3)])
+    assert (ours.weights() - theirs).abs().max() < 1e-6
+
+
 # --- flow --------------------------------------------------------------------------------------
 
 
@@ -350,6 +373,15 @@ def test_pooling_is_exact_where_neighbours_are_alike() -> None:
     expected = pooled(exact.weights(2).double(), BORDERS)
     error = (grouped(made, BORDERS, BORDERS).weights(2) - expected).abs().max()
     assert 1e-6 < error < 0.1
+
+
+def test_a_large_group_is_read_in_parts() -> None:
+    layers = [Attention(seeded(1, 1500, 4), seeded(1, 1500, 4), 0.5) for _ in range(2)]
+    borders = [0, 1, 5, 1450, 1500]
+    ours = attention_rollout(layers, borders).weights(1)
+    groups = [pooled(layer.weights(0).double(), borders)[None] for layer in layers]
+    small = rolled(groups)[1] / torch.tensor(borders).diff()
+    assert (ours[[0, 3, 700, 1499]][:, [0, 3, 700, 1499]] - small).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("count", [10, 100, 1025, 5000])

@@ -172,6 +172,7 @@ class AttentionCapture(TorchFunctionMode):
     def _without_heads(
         self, name: str, call: SeenCall | BuiltWeights, operation: Operation, result: Any
     ) -> Any:
+        """The result of a call without those of its heads that are to be ablated."""
         ablation = self._ablate.get(name)
         if ablation is None:
             return result

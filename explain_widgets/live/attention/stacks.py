@@ -47,8 +47,9 @@ class Stack:
     is_crossed: bool
 
     def noted(self, note: str) -> str:
-        """What is said of something made of it."""
-        return f"{note}; {_CROSSED}" if self.is_crossed else note
+        """What is said of something made of it: ``note``, and what is said of its layers."""
+        said = [note, *(layer.note for layer in self.layers), _CROSSED if self.is_crossed else ""]
+        return "; ".join(part for part in dict.fromkeys(said) if part)
 
 
 @dataclass(frozen=True)
