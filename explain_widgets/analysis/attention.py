@@ -239,6 +239,8 @@ class Attention:
         sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
         is_reduced = sizes.numel() < (rows[1] - rows[0]) * (keys[1] - keys[0])
         picture = torch.zeros_like(sizes)
+        for _ in self.prepare_steps(head):
+            yield Tile(picture, 0)
         done = 0
         for start, stop in self._row_chunks((0, row_edges[-1])):
             some = (first + start * every, first + (stop - 1) * every + 1)
@@ -259,6 +261,14 @@ class Attention:
                 picture[done:finished] /= sizes[done:finished]
             done = finished
             yield Tile(picture, done)
+
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything of ``head``, in steps that yield the share done.
+
+        Nothing here; pictures and statistics in steps begin with it.
+        """
+        self._heads_of(head)
+        yield from ()
 
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns of weights need of all queries, in steps that yield the share that is done.
@@ -308,6 +318,8 @@ class Attention:
         first, stop = keys or (0, self.keys)
         _check_span("rows", rows, self.queries)
         _check_span("keys", (first, stop), self.keys)
+        for _ in self.prepare_steps(head):
+            yield 0.0
         like = self.query.new_empty(0, dtype=self._dtype)
         totals = HeadTotals(rows, (first, stop - 1), self.keys, tokens, like)
         for some in self._row_chunks(rows):

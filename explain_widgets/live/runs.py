@@ -21,6 +21,7 @@ from torch.overrides import BaseTorchFunctionMode
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionCapture, AttentionLayer
 from explain_widgets.live.attention.images import on_images
+from explain_widgets.live.attention.watch import GradientWatch
 from explain_widgets.live.errors import GradientError, NeedsHomeThreadError, RunError
 from explain_widgets.live.freshness import STEPS, model_tensors, quick_state
 from explain_widgets.live.home import Home
@@ -42,8 +43,9 @@ Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 class Run:
     """One run under way or done.
 
-    ``parameters``: by name, as the run uses them (for gradients by parameters). ``mixed``: the
-    weights moved while it ran, so that it may mix two training steps.
+    ``parameters``: by name, as the run uses them (for gradients by parameters). ``watch``: where
+    gradients pass the attention. ``mixed``: the weights moved while it ran, so that it may mix two
+    training steps.
     """
 
     output: Any = None
@@ -51,6 +53,7 @@ class Run:
     attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     parameters: dict[str, Tensor] = field(default_factory=dict)
+    watch: GradientWatch = field(default_factory=GradientWatch)
     mixed: bool = False
 
 
@@ -253,7 +256,12 @@ class Runner:
         recorder = run.recorder
         assert recorder is not None
         return AttentionCapture(
-            lambda: recorder.place, module, wanted.attention, wanted.below_python, wanted.ablate
+            lambda: recorder.place,
+            module,
+            wanted.attention,
+            wanted.below_python,
+            wanted.ablate,
+            run.watch if wanted.gradients else None,
         )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
