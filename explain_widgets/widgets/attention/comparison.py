@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -299,9 +300,19 @@ def _members(given: Any) -> list[Any]:
 
 
 def _told_apart(mine: str, theirs: str) -> str:
+    """What is said of A and of B, once as far as it is the same.
+
+    >>> _told_apart("weights of head 3", "weights of head 5")
+    'weights of head 3 (A), 5 (B)'
+    """
     if mine == theirs:
         return mine
-    return ", ".join(f"{side}: {text}" for side, text in (("A", mine), ("B", theirs)) if text)
+    words = mine.split(), theirs.split()
+    pairs = zip(*words, strict=False)
+    same = [word for word, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    rests = [" ".join(some[len(same) :]) for some in words]
+    told = [f"{rest} ({side})" for rest, side in zip(rests, "AB", strict=True) if rest]
+    return " ".join([*same, ", ".join(told)])
 
 
 def _length(span: Span) -> int:
