@@ -1,6 +1,7 @@
 """Look inside a live PyTorch model from a notebook."""
 
 from explain_widgets.live.errors import (
+    ComparisonError,
     ExplainError,
     GradientError,
     LayerError,
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionExplorer",
+    "ComparisonError",
     "ExplainError",
     "GradientError",
     "LayerError",

@@ -382,6 +382,19 @@ class LiveModel:
                 ]
             return lists
 
+    def with_model(self, model: nn.Module) -> LiveModel:
+        """Another model on the same samples, called and run in the same way.
+
+        Examples
+        --------
+        >>> import copy, torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> torch.equal(live.with_model(copy.deepcopy(live.model)).output(1), live.output(1))
+        True
+        """
+        memory, how = self._store.limit, self._runner.how
+        return LiveModel(model, self.samples, memory=memory, **how)
+
     @property
     def is_home(self) -> bool:
         """Whether the calling thread is the notebook's own, in which every run is allowed."""

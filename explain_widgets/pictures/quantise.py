@@ -79,3 +79,27 @@ def weights_picture(weights: npt.NDArray[np.floating], scale: Scale) -> Picture:
         return Picture(levels, (low, largest), nonfinite, f"uint8 of log {low:.2g} … {largest:.3g}")
     levels = quantise(weights, 0.0, largest)
     return Picture(levels, (0.0, largest), nonfinite, f"uint8 of 0 … {largest:.3g}")
+
+
+def signed_picture(values: npt.NDArray[np.floating], limit: float | None = None) -> Picture:
+    """Signed numbers as a picture for a diverging map: level 127 is zero, 0 … 254 are ±``limit``.
+
+    Parameters
+    ----------
+    values
+        Any shape.
+    limit
+        What lies beyond is clipped; None: the largest size there is.
+
+    Examples
+    --------
+    >>> signed_picture(np.array([-0.5, 0.0, 0.25, np.nan])).levels
+    array([  0, 127, 190, 255], dtype=uint8)
+    """
+    finite = np.isfinite(values)
+    if limit is None:
+        limit = float(np.max(np.abs(values), initial=0.0, where=finite))
+    top = limit or 1.0
+    levels = quantise(values, -top, top)
+    nonfinite = int(finite.size - np.count_nonzero(finite))
+    return Picture(levels, (-limit, limit), nonfinite, f"uint8 of −{limit:.3g} … +{limit:.3g}")

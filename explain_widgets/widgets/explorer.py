@@ -18,6 +18,7 @@ from IPython.display import display
 
 from explain_widgets.live.errors import ExplainError, NeedsHomeThreadError
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.samples import Samples
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
@@ -217,8 +218,7 @@ class Explorer(anywidget.AnyWidget):
         return str(proposal["value"])
 
     def _count_samples(self) -> int:
-        count = self.live.samples.count
-        return self.live.samples.read_so_far + 1 if count is None else count
+        return sample_count(self.live.samples)
 
     # A saved notebook shows a still picture where no kernel is. A front end that knows widgets
     # never falls back to another type of the same output: the picture is an output of its own,
@@ -252,6 +252,11 @@ class Explorer(anywidget.AnyWidget):
             if buffer.tell() <= _STILL_BYTES:
                 break
         return buffer.getvalue()
+
+
+def sample_count(samples: Samples) -> int:
+    """How many there are to pick from: one more than was read, where the end is unknown."""
+    return samples.read_so_far + 1 if samples.count is None else samples.count
 
 
 def sentence(error: Exception) -> str:

@@ -35,6 +35,7 @@ const selection: Selection = {
   ...plain,
   ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, view: "matrix", scale: "log" },
   colormap: "Blues",
+  ...{ compared: null, comparison: "side", difference_colormap: "RdBu_r" },
 };
 
 describe("clamping", () => {

@@ -6,8 +6,19 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from explain_widgets.pictures.colormaps import NOT_FINITE_COLOUR, SEQUENTIAL, colour_table
-from explain_widgets.pictures.quantise import LEVELS, NOT_FINITE, quantise, weights_picture
+from explain_widgets.pictures.colormaps import (
+    DIVERGING,
+    NOT_FINITE_COLOUR,
+    SEQUENTIAL,
+    colour_table,
+)
+from explain_widgets.pictures.quantise import (
+    LEVELS,
+    NOT_FINITE,
+    quantise,
+    signed_picture,
+    weights_picture,
+)
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(40, 0.2), size=30).astype(np.float32)
 
@@ -87,3 +98,39 @@ def test_the_table_is_matplotlibs_map(name):
 def test_an_unknown_map_says_what_to_write():
     with pytest.raises(ValueError, match=r"no colour map 'Blue' .* try Blues"):
         colour_table("Blue")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3e4])
+def test_signed_numbers_have_zero_exactly_in_the_middle(scale):
+    values = (np.random.default_rng(1).normal(size=(40, 30)) * scale).astype(np.float32)
+    values[3:6] = 0
+    values[7, 7], values[8, 8] = np.nan, -np.inf
+    picture = signed_picture(values)
+    finite = np.isfinite(values)
+    low, high = picture.range
+    assert -low == high == np.abs(values[finite]).max()
+    assert (picture.levels[3:6] == LEVELS // 2).all()
+    numbers = (picture.levels - 127.0) / 127 * high
+    assert np.abs(numbers - values)[finite].max() <= high / 127 / 2 * 1.001
+    assert (picture.levels[~finite] == NOT_FINITE).all()
+    assert picture.nonfinite == 2
+
+
+def test_signed_numbers_beyond_the_limit_are_clipped_and_nothing_is_the_middle():
+    assert signed_picture(np.array([-9.0, -1.0, 0.0, 2.0]), limit=2).levels.tolist() == [
+        0,
+        64,
+        127,
+        254,
+    ]
+    assert (signed_picture(np.zeros((2, 3))).levels == 127).all()
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_the_middle_of_a_diverging_map_has_no_hue(name):
+    table = colour_table(name).astype(int)
+    assert np.ptp(table[LEVELS // 2]) <= 3
+    assert table[LEVELS // 2].min() >= 200
+    assert np.ptp(table[0]) > 30
+    assert np.ptp(table[LEVELS]) > 30
+    assert not (table[:NOT_FINITE] == NOT_FINITE_COLOUR).all(axis=1).any()

@@ -19,7 +19,7 @@ from explain_widgets.live.lookup import GENERATED
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
 from explain_widgets.live.samples.groups import Units, is_punctuation, unit_edges, united
-from explain_widgets.widgets.attention.words import token_names
+from explain_widgets.widgets.attention.words import texts, token_names
 
 Measure: TypeAlias = Literal["weights", "value-weighted"]
 MEASURES, UNITS = get_args(Measure), get_args(Units)
@@ -97,6 +97,12 @@ class Axis:
     tokens: list[Token] | None
     edges: list[int]
     shown: Span
+
+    def labels(self, pixels: int) -> list[str] | None:
+        """The texts of what is shown, where each has one of so many pixels to itself."""
+        if self.tokens is None or pixels != self.shown[1] - self.shown[0]:
+            return None
+        return texts(self.tokens[slice(*self.shown)])
 
 
 class Lenses:

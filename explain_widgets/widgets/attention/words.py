@@ -25,6 +25,11 @@ def layer_title(layer: AttentionLayer | Attention) -> str:
     return layer.name or "(model)"
 
 
+def place_title(layer: AttentionLayer | Attention, head: Head, sample: Sample) -> str:
+    """What a figure shows: layer, head and sample."""
+    return f"{layer_title(layer)} · {head_name(head)} · {sample.title}"
+
+
 def reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:
     """How many weights a pixel stands for, in words; empty where each has its own."""
     height, width = (

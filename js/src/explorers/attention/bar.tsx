@@ -5,6 +5,7 @@ import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
 import { TextBox } from "../../controls/text-box";
 import type { Scale } from "../../marks/colour";
+import { CompareButton } from "./comparison-strip";
 import { howAblated } from "./selection";
 import type { AttentionStore } from "./store";
 import type { Head, Layer, Measure, Units, View } from "./types";
@@ -199,6 +200,7 @@ export function Bar({ store, lastHead }: BarProps) {
         />
       )}
       <LensControls store={store} />
+      <CompareButton store={store} disabled={disabled} />
       {hasTokens && <Search store={store} />}
       {store.canAppend && (
         <TextBox

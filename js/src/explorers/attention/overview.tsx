@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { HeadGrid } from "../../marks/head-grid";
+import { otherOf } from "./comparison";
 import type { AttentionStore } from "./store";
 import type { Head, Statistic } from "./types";
 
@@ -26,6 +27,8 @@ function Statistics({ statistics }: { statistics: Statistic[] }) {
   );
 }
 
+const single = (head: Head) => (typeof head === "number" ? head : null);
+
 /** On the left: all heads to pick from, and the numbers of the picked one. */
 export function Overview({ store }: { store: AttentionStore }) {
   const { grid, table, selection, picture, lost } = store.state;
@@ -34,6 +37,7 @@ export function Overview({ store }: { store: AttentionStore }) {
     const [, height = 1, width = 1] = grid.thumbnails.shape;
     return { counts: grid.layers.map(({ heads }) => heads), height, width };
   }, [grid]);
+  const other = otherOf(selection);
   return (
     <section class="xw-overview" aria-label="Heads">
       <div>
@@ -46,7 +50,8 @@ export function Overview({ store }: { store: AttentionStore }) {
             table={table}
             layerNames={grid.layers.map(({ name }) => name)}
             layer={Math.min(selection.layer, mosaic.counts.length - 1)}
-            head={typeof selection.head === "number" ? selection.head : null}
+            head={single(selection.head)}
+            other={other?.model === 0 ? { layer: other.layer, head: single(other.head) } : null}
             disabled={lost !== null}
             onPick={(layer, head, event) => store.move({ layer, head }, event)}
             onPoint={(place) => store.point(place)}

@@ -24,6 +24,19 @@ export interface Lens {
   ablated: Ablated[];
 }
 
+/** The other side of a comparison; null where it is that of what is shown. Model 1: the other one. */
+export type Compared = [sample: number | null, layer: number | null, head: Head | null, model: number];
+/** side: both matrices; difference: A − B. */
+export type Comparison = "side" | "difference";
+
+/** Where the other side is read. */
+export interface Other {
+  sample: number;
+  layer: number;
+  head: Head;
+  model: number;
+}
+
 /** The traits that the browser sets, under their own names. */
 export interface Selection extends Lens, SharedSelection {
   padding: boolean;
@@ -32,6 +45,9 @@ export interface Selection extends Lens, SharedSelection {
   query: number | null;
   view: View;
   scale: Scale;
+  compared: Compared | null;
+  comparison: Comparison;
+  difference_colormap: string;
 }
 
 /** Positions that are patches of the image, row by row; the image covers the first of them. */
@@ -115,6 +131,22 @@ export interface Change {
   after: number[];
 }
 
+/** What there is to pick from on the other side. */
+export interface OtherContent extends SampleContent {
+  model: number;
+}
+
+/** The other side of a `compare` reply. */
+export interface ComparedPicture {
+  other: Other;
+  /** Names the state of its model that was read. */
+  revision: number;
+  /** null: the picture's own matrix is the difference. */
+  matrix: DecodedArray<"uint8"> | null;
+  from: Float32Array | null;
+  to: Float32Array | null;
+}
+
 /** One `head` reply with all that is needed to show it: what is on the screen is always of one selection. */
 export interface Picture extends HeadContent {
   selection: HeadSelection;
@@ -125,6 +157,8 @@ export interface Picture extends HeadContent {
   matrix: DecodedArray<"uint8">;
   from: Float32Array | null;
   to: Float32Array | null;
+  /** While two are compared: the matrix is A's in the range of both, or the difference. */
+  compared: ComparedPicture | null;
   partial: boolean;
   payload: number;
   bytes: number;
@@ -143,6 +177,8 @@ export interface State extends SharedState<Selection> {
   content: SampleContent | null;
   picture: Picture | null;
   grid: Grid | null;
+  other: OtherContent | null;
+  differenceTable: Uint8Array | null;
   /** What the ablated heads change in the output; note: why it is not known. */
   change: { change: Change | null; note: string } | null;
   /** How strongly weights cover the image, 0…100. */
