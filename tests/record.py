@@ -22,7 +22,13 @@ SENTENCE = "The keys to the cabinet are unbelievably heavy."
 
 def requests(positions: int) -> list[tuple[str, dict[str, Any]]]:
     """What a view of one sample asks, as js/test/recorded.test.tsx needs it."""
-    lens = {"measure": "weights", "units": "tokens", "hide_sinks": False, "ablated": []}
+    lens = {
+        "measure": "weights",
+        "units": "tokens",
+        "hide_sinks": False,
+        "ablated": [],
+        "target": None,
+    }
     shown = {"sample": 0, "padding": False, "lens": lens}
     head = {"layer": 1, "query": 3, "rows": None, "keys": None, "size": [positions, positions]}
     heads = [{**shown, **head, "head": picked, "scale": "log"} for picked in (2, 3, "mean")]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.attention.ablation import Ablations, HeadAblation
+from explain_widgets.live.attention.ablation import NONE, Ablations, HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.errors import GradientError, NeedsHomeThreadError
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
@@ -30,7 +30,7 @@ from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.store import Room, Store, parse_memory
-from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.targets import Target, logits, target_value
 
 READ_DURING_TRAINING = "read during training"
 
@@ -147,6 +147,32 @@ class LiveModel:
             without = self._attention.ablations(ablate, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
+
+    def class_scores(self, sample: int = 0) -> Tensor:
+        """The scores that classes are predicted from: the logits of one sample.
+
+        Unlike `output` it keeps no more than these.
+
+        Returns
+        -------
+        Tensor
+            (classes,), detached; (1,) where the model returns a single number. Of outputs
+            (1, time, vocabulary) those at the last unpadded position.
+
+        Raises
+        ------
+        TargetError
+            When no class scores can be told in the model's output.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.class_scores(sample=2).softmax(0).shape
+        torch.Size([3])
+        """
+        with self._reading():
+            return self._kept(("scores", sample), lambda: self._read_scores(sample))
 
     def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
         """How the output changes when attention heads are taken out of the forward.
@@ -497,6 +523,15 @@ class LiveModel:
         output = _detached(self._run(sample, wanted).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
+
+    def _read_scores(self, sample: int) -> Tensor:
+        output = self._store.get(("output", sample, NONE))
+        if output is None:
+            output = self._run(sample, None).output
+        # A copy: a row of a large output would keep all of it.
+        scores = logits(output, self._last_position(sample)).detach().clone()
+        self._store.put(("scores", sample), scores, scores.nbytes)
+        return scores
 
     def _read_activation(self, name: str, sample: int) -> Tensor:
         room = Room(self._store.limit // 2, name)

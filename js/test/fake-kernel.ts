@@ -76,7 +76,7 @@ export const CHANGE = {
   ...{ classes: ["cat", "dog"], before: [0.75, 0.25], after: [0.4, 0.6] },
 };
 
-const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null };
 
 interface Comparing {
   other: Other;
@@ -167,6 +167,7 @@ export class FakeKernel {
       kind: "self",
       source: "sdpa",
       note: "",
+      is_derived: false,
       query_tokens: "input",
       key_tokens: "input",
       rows: shown,

@@ -19,6 +19,7 @@ from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
+from explain_widgets.live.targets import Target
 from explain_widgets.pictures.quantise import Picture, Scale, weights_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.attention.lens import Axis, Lens, Lenses
@@ -33,6 +34,7 @@ from explain_widgets.widgets.attention.words import (
     token_message,
 )
 from explain_widgets.widgets.protocol import Reply
+from explain_widgets.widgets.targets import classes_message
 
 MOST_PIXELS = 512
 _CPU_AT_ONCE = 2**25
@@ -80,6 +82,10 @@ class Look:
         """`tile` in steps, from the top down."""
         return self.attention.tile_steps(self.head, self.rows, self.keys, self.size)
 
+    def prepare_steps(self) -> Iterator[float]:
+        """What must be there before anything else, in steps that yield the share done."""
+        return self.attention.prepare_steps(self.head)
+
     def sum_steps(self) -> Iterator[float]:
         """What columns need of all queries, in steps."""
         return self.attention.sum_steps(self.head)
@@ -102,7 +108,7 @@ class Look:
         """What is said of it at the bottom, in parts; each may be empty."""
         return [
             self.attention.source,
-            f"{self.attention.origin} for {head_name(self.head)}",
+            f"{self.attention.origin} for {head_name(self.head, self.attention.source)}",
             self.lens.note,
             reduction(self.rows, self.keys, self.size) or "exact",
             self.attention.note,
@@ -123,13 +129,18 @@ class AttentionAnswers(Answers):
         super().__init__(live.samples)
         self._live = live
         self.lenses = Lenses(live)
-        self.layers = live.attention_layers()
+        self.layers = self.lenses.layers(0)
         self._statistics: dict[Hashable, HeadStatistics] = {}
+
+    def set_target(self, target: Target) -> None:
+        """What gradients are of where a selection says `CUSTOM`."""
+        self.lenses.target = target
+        self._statistics.clear()
 
     def answer_sample(self, selection: dict[str, Any]) -> Reply:
         """What there is to pick from in a sample."""
         index = int(selection["sample"])
-        self.layers = self._live.attention_layers(index)
+        self.layers = self.lenses.layers(index)
         sample = self._samples[index]
         lens = Lens.of(selection.get("lens"))
         padding = bool(selection.get("padding"))
@@ -149,6 +160,7 @@ class AttentionAnswers(Answers):
                     "kind": layer.kind,
                     "source": layer.source,
                     "note": layer.note,
+                    "is_derived": layer.is_derived,
                     "query_tokens": sides[0].name,
                     "key_tokens": sides[1].name,
                     "rows": sides[0].shown,
@@ -174,12 +186,13 @@ class AttentionAnswers(Answers):
         Of long inputs first from some of the queries, then from all where that takes seconds.
         """
         index, (height, width) = int(selection["sample"]), selection["size"]
-        layers = self._live.attention_layers(index)
+        layers = self.lenses.layers(index)
         axes = [self._axes(layer, selection) for layer in layers]
         spans = [(queries.shown, keys.shown) for queries, keys in axes]
         work = sum(
             2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
             for layer, (rows, keys) in zip(layers, spans, strict=True)
+            if layer.source != "flow"
         )
         queries = max(rows[1] - rows[0] for rows, _ in spans)
         few = max(1, queries // max(height, _GRID_QUERIES))
@@ -190,8 +203,13 @@ class AttentionAnswers(Answers):
         for every in passes:
             done = 0
             for number, (rows, keys) in enumerate(spans):
+                if layers[number].source == "flow":  # it takes seconds: only where it is picked
+                    done += layers[number].heads
+                    continue
                 attention = self._attention(selection, number)
                 for head in range(attention.heads):
+                    for _ in attention.prepare_steps(head):
+                        yield None
                     tile = attention.tile(head, rows, keys, (height, width), every=every)
                     picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
                     thumbnails[done] = _enlarged(picture.levels, height, width)
@@ -221,6 +239,7 @@ class AttentionAnswers(Answers):
 
     def _in_steps(self, look: Look) -> Iterator[Reply | None]:
         """What is shown of a look; of long inputs first a preview, then the rest from the top."""
+        yield from _prepared(look)
         at_once = work_at_once(self._live.device)
         every = max(1, (look.rows[1] - look.rows[0]) // look.size[0]) if look.work > at_once else 1
         tile = look.tile(every)
@@ -244,7 +263,7 @@ class AttentionAnswers(Answers):
     def _look(self, selection: dict[str, Any], attention: Attention, revision: int) -> Look:
         index, number, head = (selection[name] for name in ("sample", "layer", "head"))
         lens = Lens.of(selection.get("lens"))
-        axes = self._axes(self._live.attention_layers(int(index))[int(number)], selection)
+        axes = self._axes(self.lenses.layers(int(index))[int(number)], selection)
         shown = axes[0].shown, axes[1].shown
         rows, keys = _span(selection.get("rows"), shown[0]), _span(selection.get("keys"), shown[1])
         height, width = selection.get("size") or (MOST_PIXELS, MOST_PIXELS)
@@ -314,9 +333,11 @@ class AttentionAnswers(Answers):
         self._statistics[look.place] = found
 
     def answer_ahead(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """As `answer_head`, for a head that may be looked at next; not of long inputs."""
+        """As `answer_head`, for a head that may be looked at next; not of what takes long."""
         attention = self._attention(selection)
-        if attention.queries * attention.keys > work_at_once(self._live.device):
+        if attention.source == "flow" or attention.queries * attention.keys > work_at_once(
+            self._live.device
+        ):
             yield Reply({"skipped": True})
         else:
             yield from self.answer_head(selection)
@@ -333,6 +354,10 @@ class AttentionAnswers(Answers):
         sample = self._samples[index]
         return Reply({"change": change_message(change, sample)})
 
+    def answer_classes(self, selection: dict[str, Any]) -> Reply:
+        """The classes that may be a target."""
+        return Reply(classes_message(self._live, int(selection["sample"])))
+
     def answer_row(self, selection: dict[str, Any]) -> Reply:
         """Where one query looks, exactly."""
         attention = self._attention(selection)
@@ -342,8 +367,9 @@ class AttentionAnswers(Answers):
     def answer_column(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Who looks at one key, exactly."""
         attention = self._attention(selection)
-        for _ in attention.sum_steps(selection["head"]):
-            yield None
+        for steps in (attention.prepare_steps, attention.sum_steps):
+            for _ in steps(selection["head"]):
+                yield None
         column = attention.column(selection["head"], int(selection["key"]))
         yield Reply(arrays={"to": exact(column)})
 
@@ -356,6 +382,17 @@ class AttentionAnswers(Answers):
     def _axes(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Axis, Axis]:
         lens, padding = Lens.of(selection.get("lens")), bool(selection.get("padding"))
         return self.lenses.axes(layer, int(selection["sample"]), lens, padding)
+
+
+def _prepared(look: Look) -> Iterator[Reply | None]:
+    """Prepare a look; what takes longer says how far it is."""
+    sent = time.monotonic()
+    for share in look.prepare_steps():
+        if time.monotonic() - sent > _PARTIAL_SECONDS:
+            sent = time.monotonic()
+            yield Reply({"preparing": f"{look.attention.origin}: {100 * share:.0f} % computed"})
+        else:
+            yield None
 
 
 def row_and_column(

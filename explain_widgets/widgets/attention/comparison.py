@@ -87,6 +87,11 @@ class Pair(Look):
             behind = next(i for i, tile in enumerate(latest) if tile.done == done)
             latest[behind] = next(sides[behind])
 
+    def prepare_steps(self) -> Iterator[float]:
+        """Those of A, then those of B."""
+        yield from super().prepare_steps()
+        yield from self.other.prepare_steps()
+
     def sum_steps(self) -> Iterator[float]:
         """Those of A, then those of B."""
         yield from super().sum_steps()

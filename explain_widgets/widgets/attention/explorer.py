@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import Any
 
 import matplotlib.figure
@@ -30,7 +31,7 @@ from explain_widgets.widgets.attention.comparison import (
     checked_other,
     compared_figure,
 )
-from explain_widgets.widgets.attention.lens import MEASURES, UNITS, Lens
+from explain_widgets.widgets.attention.lens import CUSTOM, MEASURES, UNITS, Lens
 from explain_widgets.widgets.attention.words import place_title, reduction, sampled, texts
 from explain_widgets.widgets.explorer import bundle, sample_count
 from explain_widgets.widgets.layers import LayerExplorer, in_range
@@ -38,6 +39,10 @@ from explain_widgets.widgets.layers import LayerExplorer, in_range
 VIEWS = ("matrix", "lines", "text")
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
 _STILL_PIXELS = 96
+
+
+def _target_to_json(value: Any, _: object) -> int | str | None:
+    return CUSTOM if callable(value) else value
 
 
 class AttentionExplorer(LayerExplorer):
@@ -87,8 +92,13 @@ class AttentionExplorer(LayerExplorer):
     """Whether padded positions are shown."""
 
     measure = traitlets.Enum(MEASURES, "weights").tag(sync=True)
-    """``"weights"``, or ``"value-weighted"``: weights times the lengths of the values, α‖v‖
-    (Kobayashi et al. 2020)."""
+    """``"weights"``; ``"value-weighted"``: weights times the lengths of the values, α‖v‖
+    (Kobayashi et al. 2020); or ``"gradient"``: weights times the gradient of `target` by them,
+    where it is positive (Chefer et al. 2021)."""
+
+    target = traitlets.Any(None, allow_none=True).tag(sync=True, to_json=_target_to_json)
+    """What ``measure="gradient"`` differentiates: the index of a class, None: the predicted one,
+    or a callable from the model's output to a scalar."""
 
     units = traitlets.Enum(UNITS, "tokens").tag(sync=True)
     """``"tokens"``, or tokens grouped into ``"words"`` or ``"sentences"``: `query` counts these."""
@@ -129,11 +139,11 @@ class AttentionExplorer(LayerExplorer):
 
     @property
     def layers(self) -> list[AttentionLayer]:
-        """The attention calls of the current sample, in call order."""
+        """The attention calls of the current sample, then the rollouts and flows over them."""
         # A message of the browser arrives in another thread and must not wait for a forward: it
         # is checked against the layers that were read last.
         if self.live.is_home:
-            self._answers.layers = self.live.attention_layers(self.sample)
+            self._answers.layers = self._answers.lenses.layers(self.sample)
         return self._answers.layers
 
     @property
@@ -183,7 +193,7 @@ class AttentionExplorer(LayerExplorer):
             When what is compared is of another length.
         """
         attention = self._answers.lenses.attention(self.layer, self.sample, self._lens())
-        layer = self.live.attention_layers(self.sample)[self.layer]
+        layer = self._answers.lenses.layers(self.sample)[self.layer]
         sides = self._answers.lenses.axes(layer, self.sample, self._lens())
         weights = attention.weights(self.head)
         return {
@@ -208,7 +218,8 @@ class AttentionExplorer(LayerExplorer):
     def _compared_selection(self, most_pixels: int = MOST_PIXELS) -> dict[str, Any]:
         """What a `compare` request of the browser would ask for now."""
         place = Place(self.sample, self.layer, self.head)
-        lens = {name: getattr(self, name) for name in ("measure", "units", "hide_sinks", "ablated")}
+        names = ("measure", "units", "hide_sinks", "ablated")
+        lens = {name: getattr(self, name) for name in names} | {"target": self._sent_target()}
         asked = {name: getattr(self, name) for name in ("query", "padding", "scale", "comparison")}
         other = vars(Place.of(self.compared, place))
         size = (most_pixels, most_pixels)
@@ -238,7 +249,7 @@ class AttentionExplorer(LayerExplorer):
     def _figure(self, most_pixels: int, quick: bool = False) -> matplotlib.figure.Figure:
         lens = self._lens()
         attention = self._answers.lenses.attention(self.layer, self.sample, lens)
-        layer = self.live.attention_layers(self.sample)[self.layer]
+        layer = self._answers.lenses.layers(self.sample)[self.layer]
         sides = self._answers.lenses.axes(layer, self.sample, lens, self.padding)
         rows, keys = sides[0].shown, sides[1].shown
         size = fitting(rows, most_pixels), fitting(keys, most_pixels)
@@ -248,13 +259,18 @@ class AttentionExplorer(LayerExplorer):
         weights = attention.tile(self.head, rows, keys, size, every=every).float().cpu().numpy()
         labels = [side.labels(pixels) for side, pixels in zip(sides, size, strict=True)]
         title = place_title(attention, self.head, self.live.samples[self.sample])
-        said = [lens.note, reduction(rows, keys, size), sampled(every)]
+        measured = attention.origin if lens.measure == "gradient" else ""
+        said = [measured, lens.note, reduction(rows, keys, size), sampled(every)]
         title += "".join(f"\n{part}" for part in said if part)
         return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
 
     def _lens(self) -> Lens:
         ablated = tuple(HeadAblation(*one) for one in self.ablated)
-        return Lens(self.measure, self.units, self.hide_sinks, ablated)
+        target = self._sent_target() if self.measure == "gradient" else None
+        return Lens(self.measure, self.units, self.hide_sinks, ablated, target)
+
+    def _sent_target(self) -> int | str | None:
+        return _target_to_json(self.target, self)
 
     # Traits.
 
@@ -274,10 +290,26 @@ class AttentionExplorer(LayerExplorer):
     @traitlets.validate("ablated")
     def _check_ablated(self, proposal: Any) -> list[Any]:
         try:
-            checked(proposal["value"], {layer.name: layer.heads for layer in self.layers})
+            calls = [layer for layer in self.layers if not layer.is_derived]
+            checked(proposal["value"], {layer.name: layer.heads for layer in calls})
         except (TypeError, ValueError) as error:
             raise traitlets.TraitError(str(error)) from error
         return [list(one) for one in proposal["value"]]
+
+    @traitlets.validate("target")
+    def _check_target(self, proposal: Any) -> Any:
+        value = proposal["value"]
+        if value == CUSTOM:  # the browser sends back what stands for the callable
+            return self.target
+        if (
+            value is not None
+            and not callable(value)
+            and (isinstance(value, bool) or not hasattr(value, "__index__"))
+        ):
+            raise traitlets.TraitError(
+                f"target must be the index of a class, a callable or None, not {value!r}."
+            )
+        return value if value is None or callable(value) else operator.index(value)
 
     @traitlets.validate("compared")
     def _check_compared(self, proposal: Any) -> list[Any] | None:
@@ -299,6 +331,13 @@ class AttentionExplorer(LayerExplorer):
     def _keep_head(self, change: Any) -> None:
         if not isinstance(self.head, str):
             self.head = min(self.head, self._heads() - 1)
+
+    @traitlets.observe("target")
+    def _give_target(self, change: Any) -> None:
+        if callable(self.target):
+            self._answers.set_target(self.target)
+            # Another function is sent by the same word as the one before.
+            self.send({"notice": "stale"})
 
     @traitlets.observe("sample")
     def _sample_changed(self, change: Any) -> None:

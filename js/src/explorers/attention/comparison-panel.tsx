@@ -69,8 +69,8 @@ export function ComparisonPanel({ store, picture, table }: PanelProps) {
   }, [picture, theirs]);
   if (compared === null) return null;
   const { other } = compared;
-  const mineName = `${layer.name} · ${headName(selection.head)}`;
-  const theirName = `${theirs.layer?.name ?? `layer ${other.layer}`} · ${headName(other.head)}`;
+  const mineName = `${layer.name} · ${headName(selection.head, layer)}`;
+  const theirName = `${theirs.layer?.name ?? `layer ${other.layer}`} · ${headName(other.head, theirs.layer ?? undefined)}`;
   const isDifference = compared.matrix === null;
   const colours = isDifference ? differenceTable : table;
   if (colours === null) return <p class="xw-note">Reading the colours…</p>;

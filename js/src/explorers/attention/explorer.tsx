@@ -31,7 +31,7 @@ function View({ store }: { store: AttentionStore }) {
       <div class="xw-view-head">
         <h3 title={layer.note || undefined}>
           {picture.compared === null
-            ? `${layer.name} · ${headName(picture.selection.head)} · ${size}`
+            ? `${layer.name} · ${headName(picture.selection.head, layer)} · ${size}`
             : comparedTitle(picture, size)}
         </h3>
         {isComparing(selection) && <ComparisonSwitch store={store} />}

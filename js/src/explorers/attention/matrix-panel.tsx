@@ -97,7 +97,7 @@ export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
         {...shared}
         cells={matrix.data}
         table={table}
-        label={`Attention matrix of ${layer.name}, ${headName(selection.head)}: ${height} × ${width} cells`}
+        label={`Attention matrix of ${layer.name}, ${headName(selection.head, layer)}: ${height} × ${width} cells`}
         selection={selection}
         queryTokens={queryTokens}
         keyTokens={keyTokens}

@@ -3,9 +3,13 @@ import { useUniqueId } from "../../controls/use-unique-id";
 import { HeadGrid } from "../../marks/head-grid";
 import { otherOf } from "./comparison";
 import type { AttentionStore } from "./store";
-import type { Head, Statistic } from "./types";
+import type { Head, Layer, Statistic } from "./types";
 
-export const headName = (head: Head) => (typeof head === "number" ? `head ${head}` : `${head} of heads`);
+/** A head as it is called; of a rollout or flow it is the layers that it goes through. */
+export function headName(head: Head, layer?: Layer): string {
+  if (layer?.is_derived) return typeof head === "number" ? `layers 0–${head}` : `${head} of depths`;
+  return typeof head === "number" ? `head ${head}` : `${head} of heads`;
+}
 
 function Statistics({ statistics }: { statistics: Statistic[] }) {
   const id = useUniqueId();
@@ -60,7 +64,7 @@ export function Overview({ store }: { store: AttentionStore }) {
       </div>
       {picture !== null && (
         <div>
-          <h3>{`Layer ${picture.selection.layer} · ${headName(picture.selection.head)}`}</h3>
+          <h3>{`Layer ${picture.selection.layer} · ${headName(picture.selection.head, picture.layer)}`}</h3>
           <Statistics statistics={picture.statistics} />
         </div>
       )}

@@ -140,8 +140,10 @@ export function neededWindow(
   return view === "lines" ? linesWindow(layer, first) : (window ?? fullWindow(layer));
 }
 
-export const lensOf = ({ measure, units, hide_sinks, ablated }: Lens): Lens => ({
+export const lensOf = ({ measure, units, hide_sinks, ablated, target }: Lens): Lens => ({
   ...{ measure, units, hide_sinks, ablated },
+  // Of what is no gradient it says nothing: what was read stays what it is.
+  target: measure === "gradient" ? target : null,
 });
 
 /** Whether a head is ablated, and how. */

@@ -25,6 +25,7 @@ import {
 } from "./selection";
 import type {
   Change,
+  Classes,
   Direction,
   HeadContent,
   HeadSelection,
@@ -38,7 +39,7 @@ import type {
 } from "./types";
 import { WeightCache, type Place as WeightPlace } from "./weights";
 
-const LENS = ["measure", "units", "hide_sinks", "ablated"] as const;
+const LENS = ["measure", "units", "hide_sinks", "ablated", "target"] as const;
 const TRAITS = [
   ...(["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const),
   ...LENS,
@@ -69,6 +70,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       content: null,
       picture: null,
       grid: null,
+      classes: null,
       other: null,
       differenceTable: null,
       change: null,
@@ -221,6 +223,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   protected override askAll(began: number): void {
     this.askSample(began);
     this.askChange(began);
+    this.askClasses(began);
     this.other.forget();
     this.other.follow(this.state.selection, began);
   }
@@ -230,6 +233,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       names.some((name) => JSON.stringify(old[name]) !== JSON.stringify(next[name]));
     this.other.follow(next, began);
     if (differs("sample", "ablated")) this.askChange(began);
+    if (differs("sample", "measure")) this.askClasses(began);
     // Words and sentences are other positions.
     if (differs("sample", "padding", "units")) this.askSample(began);
     else {
@@ -245,6 +249,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   protected override forget(): void {
     this.weights.clear();
     this.heads.clear();
+    this.update({ classes: null });
   }
 
   /** The lines begin where the matrix was looked at. */
@@ -283,6 +288,15 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
 
   private isOfSize({ layers }: SampleContent, other: SampleContent): boolean {
     return layers.every((layer, index) => layer.keys === other.layers[index]?.keys);
+  }
+
+  /** What a gradient may be of. */
+  private askClasses(began: number): void {
+    const { sample, measure } = this.state.selection;
+    if (measure !== "gradient" || this.state.classes?.sample === sample) return;
+    this.ask("classes", { sample }, began, ({ content }) => {
+      this.update({ classes: { ...(content as Omit<Classes, "sample">), sample } });
+    });
   }
 
   /** What the ablated heads change in the output. */
@@ -357,6 +371,10 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       afterPaint(() => measure("head", began, { bytes, milliseconds, ahead: true }));
     }
     this.ask(kind, kept === null ? asked : { ...asked, known: this.revision }, began, (answer) => {
+      if ("preparing" in answer.content) {
+        this.update({ waiting: String(answer.content.preparing) });
+        return;
+      }
       const isNew = !("unchanged" in answer.content);
       if (isNew) this.keepHead(answer, other === null ? selection : null);
       // An older head's answer may come after a newer head that was drawn from what was kept.
@@ -379,6 +397,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       const isFirst = this.revision === null;
       this.revision = revision;
       this.forget();
+      this.askClasses(performance.now());
       // While a cell trains, each picture is of another state: the grid follows when it is over.
       if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
       if (!isFirst) this.askChange(performance.now());

@@ -10,7 +10,7 @@ export type View = "matrix" | "lines" | "text";
 /** from: where a query looks; to: which queries look at a key. */
 export type Direction = "from" | "to";
 
-export type Measure = "weights" | "value-weighted";
+export type Measure = "weights" | "value-weighted" | "gradient";
 export type Units = "tokens" | "words" | "sentences";
 export type How = "zero" | "mean";
 /** A head that is taken out of the forward. */
@@ -22,6 +22,8 @@ export interface Lens {
   units: Units;
   hide_sinks: boolean;
   ablated: Ablated[];
+  /** Of the gradient: a class, the predicted one, or a function that only the kernel knows. */
+  target: number | null | "custom";
 }
 
 /** The other side of a comparison; null where it is that of what is shown. Model 1: the other one. */
@@ -67,6 +69,8 @@ export interface Layer {
   kind: "self" | "cross";
   source: string;
   note: string;
+  /** A rollout or flow: its heads are layers that it goes through. */
+  is_derived: boolean;
   query_tokens: string | null;
   key_tokens: string | null;
   /** Shown positions: padding is left out unless it is asked for. */
@@ -172,11 +176,19 @@ export interface Grid {
   layers: Layer[];
 }
 
+/** The classes that may be a target. */
+export interface Classes {
+  sample: number;
+  classes: string[];
+  predicted: { index: number; name: string; probability: number | null } | null;
+}
+
 export interface State extends SharedState<Selection> {
   /** What there is to pick from in the sample that was read last. */
   content: SampleContent | null;
   picture: Picture | null;
   grid: Grid | null;
+  classes: Classes | null;
   other: OtherContent | null;
   differenceTable: Uint8Array | null;
   /** What the ablated heads change in the output; note: why it is not known. */
