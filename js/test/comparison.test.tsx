@@ -248,7 +248,9 @@ describe("another model", () => {
     await vi.waitFor(() =>
       expect(asked()).toMatchObject({ layer: 5, other: { layer: 5, head: 7, model: 1 } }),
     );
-    expect(text(".xw-compare")).toContain("B: other model · layer 5 · head 7");
+    expect(text(".xw-compare")).toContain("B: layer 5 · head 7 · sentence 0");
+    expect(el.querySelector<HTMLSelectElement>('select[aria-label="B: model"]')?.value).toBe("1");
+    expect(text(".xw-pair figure:nth-child(2) figcaption")).toMatch(/^B other model · /);
     expect(el.querySelector(".xw-frame.xw-dashed")).toBeNull(); // it is not of this grid
     expect(button("Swap").disabled).toBe(true);
     input("B: same head").click();
