@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../src/explorers/attention";
-import { joinedTokens, otherOf, swapped } from "../src/explorers/attention/comparison";
-import type { Compared, HeadSelection, Selection } from "../src/explorers/attention/types";
+import { clampCompared, joinedTokens, otherOf, swapped } from "../src/explorers/attention/comparison";
+import type { Compared, HeadSelection, SampleContent, Selection } from "../src/explorers/attention/types";
 import type { Request } from "../src/kernel/messages";
 import { signed } from "../src/marks/numbers";
 import type { Token } from "../src/marks/tokens";
@@ -233,8 +233,11 @@ describe("comparing", () => {
     await settled();
     expect(text(".xw-compare")).toContain("shown alone; Matrix compares");
     expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ layer: 2, head: 7 });
-    (el.querySelector('input[value="matrix"]') as HTMLInputElement).click();
+    button("Close").click();
+    await vi.waitFor(() => expect(el.querySelector(".xw-compare")).toBeNull());
+    button("Compare").click(); // what compares is shown
     await vi.waitFor(() => expect(canvas("Matrix B")).not.toBeNull());
+    expect(model.traits.view).toBe("matrix");
   });
 });
 
@@ -248,7 +251,9 @@ describe("another model", () => {
     await vi.waitFor(() =>
       expect(asked()).toMatchObject({ layer: 5, other: { layer: 5, head: 7, model: 1 } }),
     );
-    expect(text(".xw-compare")).toContain("B: other model · layer 5 · head 7");
+    expect(text(".xw-compare")).toContain("B: layer 5 · head 7 · sentence 0");
+    expect(el.querySelector<HTMLSelectElement>('select[aria-label="B: model"]')?.value).toBe("1");
+    expect(text(".xw-pair figure:nth-child(2) figcaption")).toMatch(/^B other model · /);
     expect(el.querySelector(".xw-frame.xw-dashed")).toBeNull(); // it is not of this grid
     expect(button("Swap").disabled).toBe(true);
     input("B: same head").click();
@@ -273,6 +278,15 @@ describe("where B is", () => {
       ...{ sample: 1, layer: 3, head: 4 },
       compared: [null, 2, "mean", 0],
     });
+  });
+
+  it("stays within the layers and heads that are there", () => {
+    const layers = [{ heads: 12 }, { heads: 4 }];
+    const clamped = (compared: Compared) => clampCompared(compared, { layers } as unknown as SampleContent);
+    expect(clamped([0, 5, 9, 0])).toEqual([0, 1, 3, 0]);
+    expect(clamped([null, 0, "max", 1])).toEqual([null, 0, "max", 1]);
+    const kept: Compared = [0, null, null, 1];
+    expect(clamped(kept)).toBe(kept);
   });
 
   it("has one name a position, or both where they differ", () => {

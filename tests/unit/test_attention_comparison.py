@@ -284,7 +284,8 @@ def test_inputs_of_different_length_are_told_apart_and_the_widget_lives_on(explo
 
 
 def test_padded_inputs_are_compared_where_they_are_as_long_as_shown() -> None:
-    ids = torch.tensor([[3, 4, 5, 6, 0, 0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 0, 0]])
+    rows = [[3, 4, 5, 6, 0, 0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 0, 0], [0, 0, 7, 8, 9, 1]]
+    ids = torch.tensor(rows)
     samples = {"input_ids": ids, "attention_mask": (ids > 0).long()}
     live = xw.LiveModel(Tagger().eval(), samples, tokenizer=tokenizer)
     talk = Conversation(xw.AttentionExplorer(live))
@@ -293,6 +294,7 @@ def test_padded_inputs_are_compared_where_they_are_as_long_as_shown() -> None:
     )
     assert "show padding" in talk.error("compare", asked(other=(1, 0, 0)))
     assert talk.ask("compare", asked(other=(2, 0, 0)))[1]["b"].shape == (4, 4)
+    assert "lies on different sides" in talk.error("compare", asked(other=(3, 0, 0)))
     assert talk.ask("compare", asked(other=(1, 0, 0), padding=True))[1]["b"].shape == (6, 6)
 
 

@@ -45,6 +45,11 @@ def _target_to_json(value: Any, _: object) -> int | str | None:
     return CUSTOM if callable(value) else value
 
 
+def _target_from_json(value: Any, explorer: AttentionExplorer) -> Any:
+    """The browser sends back what stands for a callable."""
+    return explorer.target if value == CUSTOM else value
+
+
 class AttentionExplorer(LayerExplorer):
     """Shows where tokens look, for every attention call of a live model.
 
@@ -96,7 +101,9 @@ class AttentionExplorer(LayerExplorer):
     (Kobayashi et al. 2020); or ``"gradient"``: weights times the gradient of `target` by them,
     where it is positive (Chefer et al. 2021)."""
 
-    target = traitlets.Any(None, allow_none=True).tag(sync=True, to_json=_target_to_json)
+    target = traitlets.Any(None, allow_none=True).tag(
+        sync=True, to_json=_target_to_json, from_json=_target_from_json
+    )
     """What ``measure="gradient"`` differentiates: the index of a class, None: the predicted one,
     or a callable from the model's output to a scalar."""
 
@@ -299,8 +306,6 @@ class AttentionExplorer(LayerExplorer):
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> Any:
         value = proposal["value"]
-        if value == CUSTOM:  # the browser sends back what stands for the callable
-            return self.target
         if (
             value is not None
             and not callable(value)

@@ -3,11 +3,11 @@ import { ColourBar } from "../../marks/colour-bar";
 import { type Cell, MatrixView } from "../../marks/matrix-view";
 import { exact, signed } from "../../marks/numbers";
 import { named, type Token } from "../../marks/tokens";
-import { joinedTokens, otherSides } from "./comparison";
+import { contentOf, joinedTokens, otherSides } from "./comparison";
 import { useMatrix } from "./matrix-panel";
 import { headName } from "./overview";
 import type { AttentionStore } from "./store";
-import type { Picture } from "./types";
+import type { OtherContent, Picture } from "./types";
 
 interface PanelProps {
   store: AttentionStore;
@@ -17,6 +17,24 @@ interface PanelProps {
 
 export const comparedTitle = ({ compared }: Picture, size: string) =>
   `${compared?.matrix === null ? "A − B" : "A and B"} · ${size}`;
+
+/** What A and B are, as far as their samples and models differ with these. */
+function sideNames({ selection, layer, title, compared }: Picture, content: OtherContent | null): string[] {
+  if (compared === null) return [];
+  const { other } = compared;
+  const theirs = contentOf(other, content);
+  const mine = [layer.name, headName(selection.head, layer)];
+  const others = [
+    theirs?.layers[other.layer]?.name ?? `layer ${other.layer}`,
+    headName(other.head, theirs?.layers[other.layer]),
+  ];
+  if (selection.sample !== other.sample) {
+    mine.push(title);
+    others.push(theirs?.title ?? `sample ${other.sample}`);
+  }
+  if (other.model === 1) others.unshift("other model");
+  return [mine, others].map((parts) => parts.join(" · "));
+}
 
 interface Tokens {
   queryTokens: Token[] | null;
@@ -55,61 +73,69 @@ interface ReadoutProps {
   cell: Cell | null;
 }
 
-/** Both matrices, or their difference: one window, one pointer, one picked query. */
+interface MatricesProps {
+  picture: Picture;
+  content: OtherContent | null;
+  theirs: Tokens;
+  table: Uint8Array;
+  shared: ReturnType<typeof useMatrix>;
+}
+
+/** Both matrices, each with its own tokens, or one of their difference, with those of both. */
+function Matrices({ picture, content, theirs, table, shared }: MatricesProps) {
+  const { selection, matrix, compared } = picture;
+  const joined = useMemo(() => {
+    const queryTokens = joinedTokens(picture.queryTokens, theirs.queryTokens);
+    const isSame = [picture, theirs].every((side) => side.queryTokens === side.keyTokens);
+    return {
+      queryTokens,
+      keyTokens: isSame ? queryTokens : joinedTokens(picture.keyTokens, theirs.keyTokens),
+    };
+  }, [picture, theirs]);
+  // Kept: a canvas with another selection is drawn anew.
+  const places = useMemo(() => {
+    const other = compared?.other;
+    return { b: { ...selection, ...other }, difference: { ...selection, other } };
+  }, [selection, compared]);
+  if (compared === null) return null;
+  const [mine, other] = sideNames(picture, content);
+  const view = (label: string, cells: Uint8Array, shown: object, { queryTokens, keyTokens }: Tokens) => (
+    <MatrixView {...{ ...shared, cells, table, label, queryTokens, keyTokens }} selection={shown} />
+  );
+  if (compared.matrix === null) {
+    return view(`Difference of matrices A − B: ${mine} − ${other}`, matrix.data, places.difference, joined);
+  }
+  return (
+    <div class="xw-pair">
+      <figure>
+        <figcaption title={mine}>
+          <b>A</b> {mine}
+        </figcaption>
+        {view(`Matrix A: ${mine}`, matrix.data, selection, picture)}
+      </figure>
+      <figure>
+        <figcaption title={other}>
+          <b>B</b> {other}
+        </figcaption>
+        {view(`Matrix B: ${other}`, compared.matrix.data, places.b, theirs)}
+      </figure>
+    </div>
+  );
+}
+
+/** What is compared: one window, one pointer, one picked query. */
 export function ComparisonPanel({ store, picture, table }: PanelProps) {
-  const { selection, layer, matrix, compared } = picture;
+  const { selection, matrix, compared } = picture;
   const { other: content, differenceTable } = store.state;
   const shared = useMatrix(store, picture);
   const theirs = useMemo(() => otherSides(picture, content), [picture, content]);
-  const joined = useMemo(() => {
-    const [mine, other] = [picture, theirs];
-    const queryTokens = joinedTokens(mine.queryTokens, other.queryTokens);
-    const isSame = mine.queryTokens === mine.keyTokens && other.queryTokens === other.keyTokens;
-    return { queryTokens, keyTokens: isSame ? queryTokens : joinedTokens(mine.keyTokens, other.keyTokens) };
-  }, [picture, theirs]);
-  if (compared === null) return null;
-  const { other } = compared;
-  const mineName = `${layer.name} · ${headName(selection.head, layer)}`;
-  const theirName = `${theirs.layer?.name ?? `layer ${other.layer}`} · ${headName(other.head, theirs.layer ?? undefined)}`;
-  const isDifference = compared.matrix === null;
+  const isDifference = compared?.matrix === null;
   const colours = isDifference ? differenceTable : table;
-  if (colours === null) return <p class="xw-note">Reading the colours…</p>;
-  const view = (label: string, cells: Uint8Array, selectionShown: object, tokens: Tokens) => (
-    <MatrixView
-      {...shared}
-      cells={cells}
-      table={colours}
-      label={label}
-      selection={selectionShown}
-      queryTokens={tokens.queryTokens}
-      keyTokens={tokens.keyTokens}
-    />
-  );
+  if (compared === null || colours === null) return <p class="xw-note">Reading the colours…</p>;
+  const rowWise = selection.scale === "row" ? ", share of the row’s largest" : "";
   return (
     <>
-      {compared.matrix === null ? (
-        view(
-          `Difference of matrices A − B: ${mineName} − ${theirName}`,
-          matrix.data,
-          { ...selection, other },
-          joined,
-        )
-      ) : (
-        <div class="xw-pair">
-          <figure>
-            <figcaption>
-              <b>A</b> {mineName}
-            </figcaption>
-            {view(`Matrix A: ${mineName}`, matrix.data, selection, picture)}
-          </figure>
-          <figure>
-            <figcaption>
-              <b>B</b> {theirName}
-            </figcaption>
-            {view(`Matrix B: ${theirName}`, compared.matrix.data, { ...selection, ...other }, theirs)}
-          </figure>
-        </div>
-      )}
+      <Matrices picture={picture} content={content} theirs={theirs} table={colours} shared={shared} />
       <div class="xw-under xw-two-lines">
         <Readout store={store} picture={picture} theirs={theirs} cell={shared.pointed} />
         {matrix.range !== null && (
@@ -118,9 +144,7 @@ export function ComparisonPanel({ store, picture, table }: PanelProps) {
             range={matrix.range}
             scale={selection.scale}
             nonfinite={matrix.nonfinite + (compared.matrix?.nonfinite ?? 0)}
-            {...(isDifference && {
-              difference: selection.scale === "row" ? "A − B, share of the row’s largest" : "A − B",
-            })}
+            {...(isDifference && { difference: `A − B${rowWise}` })}
           />
         )}
       </div>

@@ -12,8 +12,8 @@ const COMPARISONS = [
   ["difference", "Difference"],
 ] as const satisfies [Comparison, string][];
 const MODELS = [
-  ["0", "this"],
-  ["1", "other"],
+  ["0", "this model"],
+  ["1", "other model"],
 ] as const;
 
 interface Place {
@@ -125,8 +125,7 @@ function OtherControls({ store, other, compared }: OtherProps) {
     <>
       {store.hasOther && (
         <Picker
-          label="Model"
-          labelled
+          label="B: model"
           value={String(model)}
           options={MODELS}
           disabled={disabled}
@@ -172,8 +171,7 @@ export function ComparisonStrip({ store }: { store: AttentionStore }) {
       </div>
       <div>
         <span class="xw-place">
-          <b>B</b>: {other.model === 1 && "other model · "}
-          {placeName(other, contentOf(other, read))}
+          <b>B</b>: {placeName(other, contentOf(other, read))}
         </span>
         <OtherControls store={store} other={other} compared={compared} />
       </div>

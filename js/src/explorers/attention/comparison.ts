@@ -51,7 +51,7 @@ export function clampCompared(compared: Compared, { layers }: SampleContent): Co
   const index = layer === null ? null : clampIndex(layer, layers.length);
   const heads = index === null ? 0 : (layers[index]?.heads ?? 0);
   const within = typeof head === "number" && heads > 0 ? clampIndex(head, heads) : head;
-  return [sample, index, within, model];
+  return index === layer && within === head ? compared : [sample, index, within, model];
 }
 
 /** What was read of that side, if it is what is there now. */
