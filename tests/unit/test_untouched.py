@@ -24,6 +24,7 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "parameter gradients": lambda live: live.parameter_gradients(),
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
+    "head statistics": lambda live: live.head_statistics(),
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

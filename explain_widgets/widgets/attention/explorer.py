@@ -19,7 +19,9 @@ from explain_widgets.widgets.attention.answers import (
     row_and_column,
     work_at_once,
 )
+from explain_widgets.widgets.attention.columns import GRID_BY, WEIGHTS
 from explain_widgets.widgets.attention.lens import MEASURES, UNITS, Lens
+from explain_widgets.widgets.attention.statistics import HeadTable, table_figure
 from explain_widgets.widgets.attention.words import (
     head_name,
     layer_title,
@@ -30,7 +32,7 @@ from explain_widgets.widgets.attention.words import (
 from explain_widgets.widgets.explorer import bundle
 from explain_widgets.widgets.layers import LayerExplorer, in_range
 
-VIEWS = ("matrix", "lines", "text")
+VIEWS = ("matrix", "lines", "text", "table")
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
 _STILL_PIXELS = 96
 
@@ -70,7 +72,13 @@ class AttentionExplorer(LayerExplorer):
     """Position of the picked token, or None: where it looks (as a query) and who looks at it."""
 
     view = traitlets.Enum(VIEWS, "matrix").tag(sync=True)
-    """``"matrix"``, ``"lines"`` or ``"text"``."""
+    """``"matrix"``, ``"lines"`` or ``"text"`` of the picked head, or the ``"table"`` of all heads'
+    statistics."""
+
+    grid_by = traitlets.Enum(GRID_BY, WEIGHTS).tag(sync=True)
+    """What colours the grid of all heads: ``"weights"``, or a statistic of
+    `HeadStatistics`: ``"entropy"``, ``"distance"``, ``"first"``, ``"last"``, ``"sink"``,
+    ``"previous"``, ``"same"``, ``"following"``, ``"induction"``."""
 
     scale = traitlets.Enum(SCALES, "linear").tag(sync=True)
     """``"linear"``, ``"log"``, or ``"row"``: each row by its own largest weight."""
@@ -130,6 +138,9 @@ class AttentionExplorer(LayerExplorer):
             ``weights``: (queries, keys) of the picked layer and head, exact, on the model's device;
             ``from``: (keys,), where the picked query looks; ``to``: (queries,), who looks at it
             (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
+            While the table is shown also ``statistics``: a list of `HeadSummary` of all heads, as
+            looked at, without what single keys receive; of long inputs from some of the queries
+            (``every``).
         """
         attention = self._answers.lenses.attention(self.layer, self.sample, self._lens())
         layer = self.live.attention_layers(self.sample)[self.layer]
@@ -139,16 +150,32 @@ class AttentionExplorer(LayerExplorer):
             **row_and_column(attention, self.head, self.query),
             "query_tokens": texts(sides[0].tokens),
             "key_tokens": texts(sides[1].tokens),
+            **({"statistics": self._table().heads} if self.view == "table" else {}),
         }
 
     def figure(self) -> matplotlib.figure.Figure:
         """The matrix of the picked layer and head as a matplotlib figure.
 
         More than 512 positions on a side are pooled to 512 pixels (mean), as the title then says.
+        While the table is shown: a heat map of layers × heads of the statistic `grid_by`, of the
+        entropy where that is ``"weights"``; hatched where it does not apply.
         """
+        if self.view == "table":
+            return self._table_figure()
         return self._figure(MOST_PIXELS)
 
+    def _table(self, quick: bool = False) -> HeadTable:
+        selection = {"sample": self.sample, "padding": self.padding}
+        lens = {name: getattr(self, name) for name in ("measure", "units", "hide_sinks", "ablated")}
+        return self._answers.head_table({**selection, "lens": lens}, quick)
+
+    def _table_figure(self, quick: bool = False) -> matplotlib.figure.Figure:
+        table, sample = self._table(quick), self.live.samples[self.sample].title
+        return table_figure(table, self.grid_by, sample, [self._lens().note], self.colormap)
+
     def _still_figure(self) -> matplotlib.figure.Figure:
+        if self.view == "table":
+            return self._table_figure(quick=True)
         return self._figure(_STILL_PIXELS, quick=True)
 
     def _figure(self, most_pixels: int, quick: bool = False) -> matplotlib.figure.Figure:
