@@ -34,7 +34,7 @@ const plain: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ab
 const selection: Selection = {
   ...plain,
   ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, view: "matrix", scale: "log" },
-  colormap: "Blues",
+  ...{ colormap: "Blues", grid_by: "weights" },
 };
 
 describe("clamping", () => {

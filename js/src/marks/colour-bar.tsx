@@ -6,6 +6,8 @@ interface ColourBarProps {
   table: ColourTable;
   range: [number, number];
   scale: Scale;
+  /** What the numbers are, if not weights on that scale. */
+  label?: string;
   nonfinite: number;
 }
 
@@ -13,7 +15,7 @@ const RAMP = Uint8Array.from({ length: STRONGEST + 1 }, (_, byte) => byte);
 const UNITS = { linear: "weight", log: "weight, log", row: "share of the row’s largest" };
 
 /** What the colours stand for. */
-export function ColourBar({ table, range: [low, high], scale, nonfinite }: ColourBarProps) {
+export function ColourBar({ table, range: [low, high], scale, label, nonfinite }: ColourBarProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -22,11 +24,15 @@ export function ColourBar({ table, range: [low, high], scale, nonfinite }: Colou
     paint(RAMP, [1, RAMP.length], table, image.data);
     context.putImageData(image, 0, 0);
   }, [table]);
-  const label = `Colours from ${short(low)} to ${short(high)} (${UNITS[scale]})`;
+  const unit = label ?? UNITS[scale];
   const colour = [...table.subarray(3 * NOT_FINITE)].join(" ");
   return (
-    <div class="xw-colour-bar" role="img" aria-label={label}>
-      <span>{UNITS[scale]}</span>
+    <div
+      class="xw-colour-bar"
+      role="img"
+      aria-label={`Colours from ${short(low)} to ${short(high)} (${unit})`}
+    >
+      <span>{unit}</span>
       <span class="xw-number">{short(low)}</span>
       <canvas ref={canvas} width={RAMP.length} height={1} />
       <span class="xw-number">{short(high)}</span>

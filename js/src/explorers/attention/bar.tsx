@@ -18,6 +18,7 @@ const VIEWS = [
   ["matrix", "Matrix"],
   ["lines", "Lines"],
   ["text", "Text"],
+  ["table", "Table"],
 ] as const satisfies [View, string][];
 const SCALES = [
   ["linear", "Linear"],
