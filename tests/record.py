@@ -43,6 +43,7 @@ def requests(positions: int) -> list[tuple[str, dict[str, Any]]]:
         ("sample", shown),
         ("grid", {**shown, "scale": "log", "size": [side, side]}),
         *(("head", selection) for selection in heads),
+        ("statistics", shown),
         ("row", {"sample": 0, "layer": 1, "head": 2, "query": 5, "lens": lens}),
         ("column", {"sample": 0, "layer": 1, "head": 2, "key": 5, "lens": lens}),
         ("other", {**shown, "model": 0}),

@@ -18,6 +18,7 @@ from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.errors import GradientError, NeedsHomeThreadError
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.head_statistics import HeadSummary, head_summaries
 from explain_widgets.live.lookup import (
     GENERATED,
     Table,
@@ -393,21 +394,62 @@ class LiveModel:
         with self._reading():
             loaded = self.samples[sample]
             lists = dict(loaded.token_lists)
-            table = self._tables.get(sample)
-            layers = [] if table is None or table.attention is None else table.attention
-            prompt = next((layer.prompt for layer in layers if layer.prompt is not None), None)
-            if prompt is None or table is None or table.generated is None:
-                return lists
-            queries = max(layer.queries for layer in layers if layer.prompt is not None)
-            tokens = loaded.read_tokens(table.generated[:queries])
-            # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
-            if tokens is not None and len(tokens) == queries:
+            layers, ids = self._generation(sample)
+            tokens = None if ids is None else loaded.read_tokens(ids)
+            if tokens is not None:
+                prompt = layers[0].prompt or 0
                 lists[GENERATED] = [
                     token._replace(generated=position >= prompt)
                     for position, token in enumerate(tokens)
                 ]
             return lists
 
+    def token_ids(self, sample: int = 0) -> dict[str, Tensor]:
+        """The ids, (tokens,), of `token_lists` by the same names; they need no tokenizer."""
+        with self._reading():
+            ids = self.samples[sample].token_ids
+            generated = self._generation(sample)[1]
+            return ids if generated is None else {**ids, GENERATED: generated}
+
+    def _generation(self, sample: int) -> tuple[list[AttentionLayer], Tensor | None]:
+        """The attention over generated text, and the ids (tokens,) that it was about."""
+        table = self._tables.get(sample)
+        if table is None or table.attention is None or table.generated is None:
+            return [], None
+        layers = [layer for layer in table.attention if layer.prompt is not None]
+        queries = max((layer.queries for layer in layers), default=0)
+        # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
+        is_whole = 0 < queries <= len(table.generated)
+        return layers, table.generated[:queries] if is_whole else None
+
+    def head_statistics(self, sample: int = 0, every: int = 1) -> list[HeadSummary]:
+        """What every head of every attention call does, in numbers.
+
+        Over the queries that are no padding. Sinks are the first token, separators and
+        punctuation; without a tokenizer the first position alone. The induction score needs the ids
+        of tokens, and one that comes twice.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        every
+            Look at each ``every``-th query only, where an input is long: a quick estimate.
+
+        Returns
+        -------
+        list of HeadSummary
+            By layer and head; ``to_dict()`` of each is the row of a table.
+
+        Examples
+        --------
+        >>> import pandas, torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 2, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> pandas.DataFrame([one.to_dict() for one in live.head_statistics()])["head"].tolist()
+        [0, 1]
+        """
+        return list(head_summaries(self, sample, every))
     def with_model(self, model: nn.Module) -> LiveModel:
         """Another model on the same samples, called and run in the same way.
 

@@ -137,6 +137,8 @@ export class FakeKernel {
         return this.head(asked);
       case "ahead":
         return this.head(asked);
+      case "statistics":
+        return this.statistics(asked.sample);
       case "change":
         return { content: { change: CHANGE }, arrays: {}, buffer: new ArrayBuffer(0) };
       case "image":
@@ -295,13 +297,45 @@ export class FakeKernel {
     return { content: {}, ...pack({ thumbnails: { data, shape: [heads, ...size] } }) };
   }
 
+  /** Entropy of every head; an induction score, which heads of the first layer have not. */
+  statisticsValues(sample: number): [entropy: number, induction: number][] {
+    const heads = Array.from({ length: this.layerCount * this.headCount }, (_, index) => index);
+    return heads.map((index) => {
+      const [layer, head] = [Math.floor(index / this.headCount), index % this.headCount];
+      const terms = this.weights(sample, layer, head).map((a) => (a > 0 ? -a * Math.log2(a) : 0));
+      const entropy = terms.reduce((sum, term) => sum + term, 0) / this.length(sample);
+      return [Math.fround(entropy), layer === 0 ? Number.NaN : Math.fround(noise(layer, head, 9))];
+    });
+  }
+
+  /** `done`: how many heads are there yet. */
+  statistics(sample: number, done = this.layerCount * this.headCount, note = ""): Reply {
+    const all = this.statisticsValues(sample);
+    const data = Float32Array.from(all.flatMap((row, index) => (index < done ? row : [NaN, NaN])));
+    const column = (key: string, name: string, unit: string, absent: string) => ({
+      ...{ key, name, short: name, unit, decimals: 2, definition: `What ${name} is.`, absent },
+    });
+    const progress = done < all.length ? `${done} of ${all.length} heads, 25 %` : "";
+    return {
+      content: {
+        columns: [
+          column("entropy", "Entropy", "bits", ""),
+          column("induction", "Induction", "", "n/a here."),
+        ],
+        ...{ done, note, progress, footer: "statistics of all heads · exact" },
+      },
+      ...pack({ statistics: { data, shape: [all.length, 2] } }),
+    };
+  }
+
   private head(selection: HeadSelection): Reply {
     const { query, sample } = selection;
     const count = this.length(sample);
     const all: Span = [0, selection.padding ? count : count - this.padded];
     const lines =
       query === null ? {} : { ...this.line("from", selection, query), ...this.line("to", selection, query) };
-    const statistic = (name: string, text: string, definition: string) => ({
+    const statistic = (key: string, name: string, text: string, definition: string) => ({
+      key,
       name,
       value: Number.parseFloat(text),
       unit: "",
@@ -315,17 +349,24 @@ export class FakeKernel {
         keys: selection.keys ?? all,
         statistics: [
           statistic(
+            "entropy",
             "Entropy",
             "1.59 bits",
             "Mean over queries of the entropy of their weights: 0 when each looks at one key.",
           ),
           statistic(
+            "distance",
             "Mean distance",
             "12.3 tokens",
             "Mean over queries of the weighted distance to the keys.",
           ),
-          statistic("Mass on [CLS]+[SEP]", "0.81", "Share of all weight that lies on special tokens."),
-          statistic("Previous-token score", "0.04", "Mean weight of the key right before the query."),
+          statistic(
+            "sink",
+            "Mass on [CLS]+[SEP]",
+            "0.81",
+            "Share of all weight that lies on special tokens.",
+          ),
+          statistic("induction", "Induction score", "0.04", "Mean weight of what followed."),
         ],
         footer: "sdpa · weights recomputed from Q·K for the picked head",
         progress: "",

@@ -118,6 +118,26 @@ describe("a recorded conversation", () => {
     expect(el.querySelector('[role="alert"]')?.textContent).toBe("");
   });
 
+  it("has a table of all heads, with the numbers that were answered", async () => {
+    const [first] = heads as [RecordedExchange];
+    const [recordedTable] = ofKind("statistics") as [RecordedExchange];
+    show(selectionOf(first));
+    await vi.waitFor(() => expect(headDrawn()).toBe(selectionOf(first).head));
+    store.move({ view: "table" });
+    const rows = () => [...el.querySelectorAll(".xw-table-body .xw-table-row")];
+    await vi.waitFor(() => expect(rows().length).toBeGreaterThan(0));
+    const values = pick(arraysOf(recordedTable), "statistics", "float32");
+    const { columns } = recordedTable.reply.content as { columns: { decimals: number; name: string }[] };
+    const texts = rows().map((row) => [...row.children].slice(1).map((cell) => cell.textContent));
+    texts.forEach((cells, row) => {
+      const numbers = [...(values?.data ?? [])].slice(row * columns.length, (row + 1) * columns.length);
+      expect(cells).toEqual(numbers.map((value, column) => value.toFixed(columns[column]?.decimals)));
+    });
+    const headers = [...el.querySelectorAll<HTMLElement>('[role="columnheader"] button')];
+    expect(headers[1]?.title).toContain("Entropy: Mean over queries");
+    expect(el.querySelector('[role="alert"]')?.textContent).toBe("");
+  });
+
   it("says so where nothing was recorded, and keeps its picture", async () => {
     const [first] = heads as [RecordedExchange];
     show(selectionOf(first));

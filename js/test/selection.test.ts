@@ -42,7 +42,7 @@ const plain: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ab
 const selection: Selection = {
   ...plain,
   ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, view: "matrix", scale: "log" },
-  colormap: "Blues",
+  ...{ colormap: "Blues", grid_by: "weights" },
   ...{ compared: null, comparison: "side", difference_colormap: "RdBu_r" },
 };
 

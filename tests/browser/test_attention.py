@@ -14,7 +14,7 @@ from lab import Notebook, notebook
 from playwright.sync_api import Locator, expect
 
 from explain_widgets.pictures.colormaps import colour_table
-from explain_widgets.pictures.quantise import signed_picture, weights_picture
+from explain_widgets.pictures.quantise import quantise, signed_picture, weights_picture
 
 # Without training the digits model: what most tests need of the quickstart.
 SETUP = """
@@ -102,7 +102,7 @@ explorer
 
 LONG_EXPECTED = """
 import base64, zlib
-from explain_widgets.pictures.quantise import signed_picture, weights_picture
+from explain_widgets.pictures.quantise import quantise, signed_picture, weights_picture
 tile = long_live.attention(0).tile({head}, {rows}, {keys}, {size})
 levels = weights_picture(tile.numpy(), "linear").levels
 print(base64.b64encode(zlib.compress(levels.tobytes())).decode())
@@ -264,6 +264,38 @@ def test_the_other_views_show_the_tokens(shown, view):
     panel = explorer.get_by_label("Attention", exact=True)
     expect(panel.get_by_role("button", name=re.compile("street")).first).to_be_visible()
     assert page.run("explorer.view") == f"'{view.lower()}'"
+
+
+def test_all_heads_are_a_table_to_sort_and_a_grid_in_the_colours_of_a_statistic(shown):
+    page, explorer = shown
+    page.run("heads = live.head_statistics()")
+    explorer.get_by_role("radio", name="Table").check(force=True)
+    page.ready(explorer)
+    column = explorer.get_by_role("columnheader", name="Previous")
+    column.get_by_role("button").click()
+    expect(column).to_have_attribute("aria-sort", "descending")
+    best = "max(range(len(heads)), key=lambda i: heads[i].statistics.previous)"
+    first = explorer.locator(".xw-table-body [role=row]").first
+    expect(first).to_have_attribute("data-row", page.run(best))
+    first.click()
+    expect(first).to_have_attribute("aria-selected", "true")
+    place = page.run(f"best = heads[{best}]; (best.layer_index, best.head, 'table')")
+    assert page.run("explorer.layer, explorer.head, explorer.view") == place
+    explorer.get_by_role("grid", name="Statistics").press("ArrowDown")
+    second = explorer.locator(".xw-table-body [role=row]").nth(1)
+    expect(second).to_have_attribute("aria-selected", "true")
+
+    explorer.get_by_label("Colour by").select_option("entropy")
+    page.ready(explorer)
+    shown_entropy = json.loads(page.run("print([one.statistics.entropy for one in heads])"))
+    entropy = np.array(shown_entropy, np.float32).astype(float)
+    expect(explorer.locator(".xw-overview .xw-colour-bar")).to_contain_text(f"{entropy.max():.3f}")
+    pixels = page.pixels(explorer.get_by_label(re.compile("^All heads")))
+    # A cell of 12 × 12 pixels a head, and one between them.
+    middles = pixels[6::13, 6::13, :3].reshape(-1, 3)
+    levels = quantise(entropy, entropy.min(), entropy.max())
+    np.testing.assert_array_equal(middles, colour_table("Blues")[levels])
+    assert page.run("explorer.grid_by") == "'entropy'"
 
 
 def test_a_new_sentence_is_shown(shown):
@@ -617,9 +649,10 @@ def test_nothing_is_cut_off(lab, open_notebook, theme):
     page = open_notebook(lab.write("widths.ipynb", SETUP, SHOW), theme=theme)
     page.run_all()
     explorer = page.explorer()
-    for shown in ("", "compared = [0, 4, 1]", "comparison = 'difference'"):
-        if shown:
-            page.run(f"explorer.{shown}")
+    looks: list[dict[str, object]] = [{}, {"compared": [0, 4, 1]}, {"comparison": "difference"}]
+    for traits in [*looks, {"compared": None, "view": "table", "grid_by": "induction"}]:
+        for name, value in traits.items():
+            page.run(f"explorer.{name} = {value!r}")
         for width in (500, 900, 1400, 1600):
             page.page.set_viewport_size({"width": width + 140, "height": 1100})
             page.page.wait_for_timeout(300)  # the layout follows

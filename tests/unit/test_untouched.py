@@ -26,6 +26,7 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "attention": lambda live: live.attention(1).weights(),
     "rollout": lambda live: live.attention("rollout").weights(),
     "gradient attention": lambda live: live.gradient_attention(1).weights(),
+    "head statistics": lambda live: live.head_statistics(),
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

@@ -153,6 +153,11 @@ class Sample:
         return self._view.token_lists
 
     @property
+    def token_ids(self) -> dict[str, torch.Tensor]:
+        """The ids (tokens,) of each of these arguments; they need no tokenizer."""
+        return {name: ids[0] for name, ids in self._view.ids.items()}
+
+    @property
     def tokens(self) -> list[Token] | None:
         """The tokens of the first list; None without ids or tokenizer."""
         return next(iter(self.token_lists.values()), None)

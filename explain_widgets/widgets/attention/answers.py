@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention, Head, Tile
-from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.model import LiveModel
@@ -23,6 +22,7 @@ from explain_widgets.live.targets import Target
 from explain_widgets.pictures.quantise import Picture, Scale, weights_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.attention.lens import Axis, Lens, Lenses
+from explain_widgets.widgets.attention.statistics import HeadNumbers, HeadPlace, HeadTable
 from explain_widgets.widgets.attention.words import (
     change_message,
     grid_message,
@@ -42,7 +42,8 @@ _PARTIAL_SECONDS = 0.25
 _GRID_SECONDS = 1.0
 # Queries that a thumbnail of a long input is made of, at least.
 _GRID_QUERIES = 64
-_MOST_STATISTICS = 1000
+# Statistics of all heads may take so many times as long as what is computed at once.
+_PATIENCE = 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Look:
     live: LiveModel
     attention: Attention
     revision: int
-    place: Hashable
+    place: HeadPlace
     head: Head
     query: int | None
     axes: tuple[Axis, Axis]
@@ -130,7 +131,7 @@ class AttentionAnswers(Answers):
         self._live = live
         self.lenses = Lenses(live)
         self.layers = self.lenses.layers(0)
-        self._statistics: dict[Hashable, HeadStatistics] = {}
+        self._statistics = HeadNumbers(live, self.lenses)
 
     def set_target(self, target: Target) -> None:
         """What gradients are of where a selection says `CUSTOM`."""
@@ -271,7 +272,7 @@ class AttentionAnswers(Answers):
             self._live,
             attention,
             revision,
-            (revision, int(index), int(number), head, shown, lens),
+            HeadPlace(revision, int(index), int(number), head, shown, lens),
             head,
             selection.get("query"),
             axes,
@@ -288,7 +289,7 @@ class AttentionAnswers(Answers):
         return Reply(
             {
                 **look.content,
-                "statistics": statistics_message(self._statistics.get(look.place), look.head),
+                "statistics": statistics_message(self._statistics.get(look.place)),
                 "footer": " · ".join(part for part in look.said if part),
                 "progress": progress,
             },
@@ -316,21 +317,24 @@ class AttentionAnswers(Answers):
 
     def _read_statistics(self, look: Look) -> Iterator[None]:
         """Statistics of a head, kept: a query or window picked later changes none of them."""
-        if look.place in self._statistics:
-            return
         attention = look.attention
-        steps = attention.statistics_steps(look.head, *look.shown)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                found: HeadStatistics = stop.value
-                break
-            if attention.queries * attention.keys > work_at_once(self._live.device):
-                yield None
-        if len(self._statistics) >= _MOST_STATISTICS:
-            self._statistics.pop(next(iter(self._statistics)))
-        self._statistics[look.place] = found
+        if self._statistics.get(look.place) is None:
+            for _ in self._statistics.steps(attention, look.place):
+                if attention.queries * attention.keys > work_at_once(self._live.device):
+                    yield
+
+    def answer_statistics(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """The statistics of every head of every layer; other requests come between the heads."""
+        most = _PATIENCE * work_at_once(self._live.device)
+        yield from self._statistics.answer(selection, most)
+
+    def head_table(self, selection: dict[str, Any], quick: bool = False) -> HeadTable:
+        """What `answer_statistics` ends with; ``quick``: of long inputs from fewer queries."""
+        sample, lens = int(selection["sample"]), Lens.of(selection.get("lens"))
+        at_once = work_at_once(self._live.device)
+        limits = (at_once, 1) if quick else (_PATIENCE * at_once,)
+        *_, table = self._statistics.table(sample, lens, bool(selection.get("padding")), *limits)
+        return table
 
     def answer_ahead(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """As `answer_head`, for a head that may be looked at next; not of what takes long."""

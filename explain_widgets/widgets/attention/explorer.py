@@ -24,6 +24,7 @@ from explain_widgets.widgets.attention.answers import (
     row_and_column,
     work_at_once,
 )
+from explain_widgets.widgets.attention.columns import GRID_BY, WEIGHTS
 from explain_widgets.widgets.attention.comparison import (
     COMPARISONS,
     ComparisonAnswers,
@@ -32,11 +33,12 @@ from explain_widgets.widgets.attention.comparison import (
     compared_figure,
 )
 from explain_widgets.widgets.attention.lens import CUSTOM, MEASURES, UNITS, Lens
+from explain_widgets.widgets.attention.statistics import HeadTable, table_figure
 from explain_widgets.widgets.attention.words import place_title, reduction, sampled, texts
 from explain_widgets.widgets.explorer import bundle, sample_count
 from explain_widgets.widgets.layers import LayerExplorer, in_range
 
-VIEWS = ("matrix", "lines", "text")
+VIEWS = ("matrix", "lines", "text", "table")
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
 _STILL_PIXELS = 96
 
@@ -88,7 +90,13 @@ class AttentionExplorer(LayerExplorer):
     """Position of the picked token, or None: where it looks (as a query) and who looks at it."""
 
     view = traitlets.Enum(VIEWS, "matrix").tag(sync=True)
-    """``"matrix"``, ``"lines"`` or ``"text"``."""
+    """``"matrix"``, ``"lines"`` or ``"text"`` of the picked head, or the ``"table"`` of all heads'
+    statistics."""
+
+    grid_by = traitlets.Enum(GRID_BY, WEIGHTS).tag(sync=True)
+    """What colours the grid of all heads: ``"weights"``, or a statistic of
+    `HeadStatistics`: ``"entropy"``, ``"distance"``, ``"first"``, ``"last"``, ``"sink"``,
+    ``"previous"``, ``"same"``, ``"following"``, ``"induction"``."""
 
     scale = traitlets.Enum(SCALES, "linear").tag(sync=True)
     """``"linear"``, ``"log"``, or ``"row"``: each row by its own largest weight."""
@@ -193,6 +201,9 @@ class AttentionExplorer(LayerExplorer):
             (both None without a query); ``query_tokens``, ``key_tokens``: lists of text, or None.
             While two are compared also ``other``: the weights of the other one, its
             ``other_query_tokens`` and ``other_key_tokens``, and ``difference``: weights − other.
+            While the table is shown also ``statistics``: a list of `HeadSummary` of all heads, as
+            looked at, without what single keys receive; of long inputs from some of the queries
+            (``every``).
 
         Raises
         ------
@@ -209,6 +220,7 @@ class AttentionExplorer(LayerExplorer):
             "query_tokens": texts(sides[0].tokens),
             "key_tokens": texts(sides[1].tokens),
             **({} if self.compared is None else self._other_data(weights)),
+            **({"statistics": self._table().heads} if self.view == "table" else {}),
         }
 
     def _other_data(self, weights: Tensor) -> dict[str, Any]:
@@ -225,24 +237,36 @@ class AttentionExplorer(LayerExplorer):
     def _compared_selection(self, most_pixels: int = MOST_PIXELS) -> dict[str, Any]:
         """What a `compare` request of the browser would ask for now."""
         place = Place(self.sample, self.layer, self.head)
-        names = ("measure", "units", "hide_sinks", "ablated")
-        lens = {name: getattr(self, name) for name in names} | {"target": self._sent_target()}
         asked = {name: getattr(self, name) for name in ("query", "padding", "scale", "comparison")}
         other = vars(Place.of(self.compared, place))
         size = (most_pixels, most_pixels)
-        return {**vars(place), **asked, "size": size, "lens": lens, "other": other}
+        return {**vars(place), **asked, "size": size, "lens": self._sent_lens(), "other": other}
 
     def figure(self) -> matplotlib.figure.Figure:
         """The matrix of the picked layer and head as a matplotlib figure.
 
         While two are compared: both, and their difference. More than 512 positions on a side are
         pooled to 512 pixels (mean), as the title then says.
+        While the table is shown: a heat map of layers × heads of the statistic `grid_by`, of the
+        entropy where that is ``"weights"``; hatched where it does not apply.
         """
+        if self.view == "table":
+            return self._table_figure()
         if self.compared is not None:
             return self._compared_figure(MOST_PIXELS)
         return self._figure(MOST_PIXELS)
 
+    def _table(self, quick: bool = False) -> HeadTable:
+        selection = {"sample": self.sample, "padding": self.padding}
+        return self._answers.head_table({**selection, "lens": self._sent_lens()}, quick)
+
+    def _table_figure(self, quick: bool = False) -> matplotlib.figure.Figure:
+        table, sample = self._table(quick), self.live.samples[self.sample].title
+        return table_figure(table, self.grid_by, sample, [self._lens().note], self.colormap)
+
     def _still_figure(self) -> matplotlib.figure.Figure:
+        if self.view == "table":
+            return self._table_figure(quick=True)
         if self.compared is not None:
             with contextlib.suppress(ComparisonError):
                 return self._compared_figure(_STILL_PIXELS, quick=True)
@@ -275,6 +299,10 @@ class AttentionExplorer(LayerExplorer):
         ablated = tuple(HeadAblation(*one) for one in self.ablated)
         target = self._sent_target() if self.measure == "gradient" else None
         return Lens(self.measure, self.units, self.hide_sinks, ablated, target)
+
+    def _sent_lens(self) -> dict[str, Any]:
+        names = ("measure", "units", "hide_sinks", "ablated")
+        return {name: getattr(self, name) for name in names} | {"target": self._sent_target()}
 
     def _sent_target(self) -> int | str | None:
         return _target_to_json(self.target, self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,12 +16,12 @@ from explain_widgets.analysis.derived import grouped, value_weighted, without_ke
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
-from explain_widgets.live.lookup import GENERATED
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
-from explain_widgets.live.samples.groups import Units, is_punctuation, unit_edges, united
+from explain_widgets.live.samples.groups import Units, unit_edges, united
+from explain_widgets.live.sides import same_tokens, sink_mask, token_names, valid_span
 from explain_widgets.live.targets import Target
-from explain_widgets.widgets.attention.words import texts, token_names
+from explain_widgets.widgets.attention.words import texts
 
 Measure: TypeAlias = Literal["weights", "value-weighted", "gradient"]
 MEASURES, UNITS = get_args(Measure), get_args(Units)
@@ -33,6 +34,9 @@ _MEASURED = {
     "value-weighted": "weights × length of values (α‖v‖)",
     "gradient": "",  # its attention says it of itself
 }
+Counted: TypeAlias = tuple[Sequence[int] | Tensor | None, Tensor]
+"""Ids of what the positions hold, or None; and which keys are sinks, (keys,) bool."""
+
 _MOST_KEPT = 8
 
 
@@ -190,11 +194,27 @@ class Lenses:
     ) -> tuple[Axis, Axis]:
         """Queries and keys of a layer as they are shown; ``padding``: also padded ones."""
         lists = self._live.token_lists(sample)
-        query, key = token_names(layer, lists)
+        query, key = token_names(layer, self._live.token_ids(sample))
         return (
             self._axis(query, lists, layer.queries, sample, lens, padding),
             self._axis(key, lists, layer.keys, sample, lens, padding),
         )
+
+    def counted(self, layer: AttentionLayer, sample: int, lens: Lens) -> Counted:
+        """What statistics count beside weights.
+
+        Ids only where queries and keys are the same tokens. A word or sentence is a sink where all
+        its tokens are.
+        """
+        _, keys = self.axes(layer, sample, lens)
+        ids = same_tokens(layer, self._live.token_ids(sample))
+        sinks = self._sinks(keys, layer.keys, sample)
+        if lens.units == "tokens" or keys.tokens is None:
+            return ids, sinks
+        whole = [bool(sinks[a:b].all()) for a, b in itertools.pairwise(keys.edges)]
+        numbers: dict[str, int] = {}
+        units = [numbers.setdefault(token.raw, len(numbers)) for token in keys.tokens]
+        return None if ids is None else units, torch.tensor(whole)
 
     def _axis(
         self,
@@ -205,13 +225,10 @@ class Lenses:
         lens: Lens,
         padding: bool,
     ) -> Axis:
-        tokens = None if name is None else lists[name]
-        valid: Span = (0, count)
-        if name not in (None, GENERATED) and not padding:
-            found = self._live.samples[sample].valid_of(str(name))
-            valid = found if found[1] <= count else valid
-        if tokens is None or lens.units == "tokens":
-            return Axis(name, tokens, list(range(count + 1)), valid)
+        tokens = None if name is None else lists.get(name)
+        valid = (0, count) if padding else valid_span(name, count, self._live.samples[sample])
+        if name is None or tokens is None or lens.units == "tokens":
+            return Axis(None if tokens is None else name, tokens, list(range(count + 1)), valid)
         edges = unit_edges(tokens, lens.units)
         shown = bisect.bisect_right(edges, valid[0]) - 1, bisect.bisect_left(edges, valid[1])
         return Axis(name, united(tokens, edges), edges, shown)
@@ -220,19 +237,15 @@ class Lenses:
         self, attention: Attention, lens: Lens, sides: Sequence[Axis], sample: int
     ) -> Attention:
         if lens.hide_sinks:
-            attention = without_keys(attention, self._sinks(attention, sides[1], sample))
+            attention = without_keys(attention, self._sinks(sides[1], attention.keys, sample))
         if lens.measure == "value-weighted":
             attention = value_weighted(attention)
         if lens.units != "tokens" and any(side.tokens is not None for side in sides):
             attention = grouped(attention, sides[0].edges, sides[1].edges)
         return attention
 
-    def _sinks(self, attention: Attention, keys: Axis, sample: int) -> Tensor:
-        """(keys,) bool: the first token, separators and punctuation."""
-        hidden = torch.zeros(attention.keys, dtype=torch.bool)
-        hidden[keys.edges[keys.shown[0]]] = True
-        if keys.name is not None:
-            tokens = self._live.token_lists(sample)[keys.name]
-            sinks = [token.special or is_punctuation(token) for token in tokens]
-            hidden |= torch.tensor(sinks)
-        return hidden
+    def _sinks(self, keys: Axis, count: int, sample: int) -> Tensor:
+        """(count,) bool: which tokens of the keys are sinks."""
+        lists = self._live.token_lists(sample)
+        tokens = None if keys.name is None else lists[keys.name]
+        return sink_mask(tokens, count, keys.edges[keys.shown[0]])

@@ -6,16 +6,16 @@ interface ColourBarProps {
   table: ColourTable;
   range: [number, number];
   scale: Scale;
+  /** What the numbers are, if not weights on that scale. */
+  label?: string;
   nonfinite: number;
-  /** What is drawn, if not weights; it has signs. */
-  difference?: string;
 }
 
 const RAMP = Uint8Array.from({ length: STRONGEST + 1 }, (_, byte) => byte);
 const UNITS = { linear: "weight", log: "weight, log", row: "share of the row’s largest" };
 
 /** What the colours stand for. */
-export function ColourBar({ table, range: [low, high], scale, nonfinite, difference }: ColourBarProps) {
+export function ColourBar({ table, range: [low, high], scale, label, nonfinite }: ColourBarProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -24,12 +24,11 @@ export function ColourBar({ table, range: [low, high], scale, nonfinite, differe
     paint(RAMP, [1, RAMP.length], table, image.data);
     context.putImageData(image, 0, 0);
   }, [table]);
-  const unit = difference ?? UNITS[scale];
-  const most = difference === undefined ? short(high) : signed(short(high));
-  const label = `Colours from ${short(low)} to ${most} (${unit})`;
+  const unit = label ?? UNITS[scale];
+  const most = low < 0 ? signed(short(high)) : short(high);
   const colour = [...table.subarray(3 * NOT_FINITE)].join(" ");
   return (
-    <div class="xw-colour-bar" role="img" aria-label={label}>
+    <div class="xw-colour-bar" role="img" aria-label={`Colours from ${short(low)} to ${most} (${unit})`}>
       <span>{unit}</span>
       <span class="xw-number">{short(low)}</span>
       <canvas ref={canvas} width={RAMP.length} height={1} />

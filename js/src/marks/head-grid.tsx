@@ -7,6 +7,10 @@ interface HeadGridProps {
   mosaic: Mosaic;
   cells: Uint8Array;
   table: ColourTable;
+  /** Which heads are hatched, having nothing to be coloured by. */
+  absent?: boolean[];
+  /** What is said of a head beside its place. */
+  describe?(place: { layer: number; head: number }): string;
   layerNames: string[];
   layer: number;
   /** null while heads are combined: the whole layer is framed. */
@@ -59,6 +63,7 @@ function usePainted(
   mosaic: Mosaic,
   cells: Uint8Array,
   table: ColourTable,
+  absent: boolean[] | undefined,
 ) {
   useLayoutEffect(() => {
     const target = canvas.current;
@@ -68,9 +73,9 @@ function usePainted(
     target.width = width;
     target.height = height;
     const image = context.createImageData(width, height);
-    paintMosaic(mosaic, cells, table, image.data);
+    paintMosaic(mosaic, cells, table, image.data, absent);
     context.putImageData(image, 0, 0);
-  }, [canvas, mosaic, cells, table]);
+  }, [canvas, mosaic, cells, table, absent]);
 }
 
 interface FrameProps {
@@ -94,9 +99,10 @@ function Frame({ mosaic, layer, head, dashed = false }: FrameProps) {
 }
 
 function Thumbnails(props: HeadGridProps) {
-  const { mosaic, cells, table, layerNames, layer, head, other = null, disabled, onPick, onPoint } = props;
+  const { mosaic, cells, table, absent, describe, layerNames, layer, head, other = null } = props;
+  const { disabled, onPick, onPoint } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
-  usePainted(canvas, mosaic, cells, table);
+  usePainted(canvas, mosaic, cells, table, absent);
   const under = (event: MouseEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     return thumbnailAt(
@@ -111,7 +117,9 @@ function Thumbnails(props: HeadGridProps) {
   };
   const point = (event: MouseEvent) => {
     const found = under(event);
-    if (!disabled) onPoint(found === null ? null : { layer: found.row, head: found.column });
+    const place = found === null ? null : { layer: found.row, head: found.column };
+    (event.currentTarget as HTMLElement).title = place === null ? "" : (describe?.(place) ?? "");
+    if (!disabled) onPoint(place);
   };
   const press = (event: KeyboardEvent) => {
     const next = moveBy(mosaic, { row: layer, column: head ?? 0 }, event.key);
@@ -138,6 +146,7 @@ function Thumbnails(props: HeadGridProps) {
       <div role="row" tabIndex={-1} aria-rowindex={layer + 1}>
         <div role="gridcell" tabIndex={-1} aria-colindex={(head ?? 0) + 1} aria-selected="true">
           {`${layerNames[layer] ?? ""}, ${picked}`}
+          {head !== null && describe?.({ layer, head })}
         </div>
       </div>
     </canvas>
@@ -157,7 +166,7 @@ export function HeadGrid(props: HeadGridProps) {
       <div class="xw-grid-box">
         <Thumbnails {...props} />
         {other !== null && <Frame mosaic={mosaic} {...other} dashed />}
-        <Frame mosaic={mosaic} layer={layer} head={head} />
+        {layer < rows && <Frame mosaic={mosaic} layer={layer} head={head} />}
       </div>
     </div>
   );

@@ -19,6 +19,7 @@ const VIEWS = [
   ["matrix", "Matrix"],
   ["lines", "Lines"],
   ["text", "Text"],
+  ["table", "Table"],
 ] as const satisfies [View, string][];
 const SCALES = [
   ["linear", "Linear"],

@@ -144,7 +144,7 @@ export function ComparisonPanel({ store, picture, table }: PanelProps) {
             range={matrix.range}
             scale={selection.scale}
             nonfinite={matrix.nonfinite + (compared.matrix?.nonfinite ?? 0)}
-            {...(isDifference && { difference: `A − B${rowWise}` })}
+            {...(isDifference && { label: `A − B${rowWise}` })}
           />
         )}
       </div>

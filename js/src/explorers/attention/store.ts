@@ -23,6 +23,7 @@ import {
   thumbnailSize,
   withAblated,
 } from "./selection";
+import { headTable, WEIGHTS, wantsStatistics } from "./statistics";
 import type {
   Change,
   Classes,
@@ -41,14 +42,14 @@ import { WeightCache, type Place as WeightPlace } from "./weights";
 
 const LENS = ["measure", "units", "hide_sinks", "ablated", "target"] as const;
 const TRAITS = [
-  ...(["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const),
+  ...(["sample", "padding", "layer", "head", "query", "view", "grid_by", "scale", "colormap"] as const),
   ...LENS,
   ...(["compared", "comparison", "difference_colormap"] as const),
 ] as const;
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = [
   ...["sample", "grid", "head", "colormap", "append", "image", "change"],
-  ...["compare", "other", "difference_colormap"],
+  ...["compare", "other", "difference_colormap", "statistics", "classes"],
 ];
 
 /** The attention explorer without its looks. */
@@ -64,6 +65,8 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
   private contentUnits: Units = "tokens";
+  /** Of which selection statistics of all heads are there, or on their way. */
+  private statisticsOf: string | null = null;
 
   constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
     const initial = {
@@ -73,12 +76,15 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       classes: null,
       other: null,
       differenceTable: null,
+      statistics: null,
+      sort: { key: null, ascending: true },
       change: null,
       opacity: 80,
       window: null,
       page: 0,
       direction: "from",
       stopped: false,
+      statisticsStopped: false,
     } as const;
     super(model, transport, TRAITS, SHOWN_KINDS, initial, options, ["difference_colormaps"]);
     this.other = new OtherSide({
@@ -159,6 +165,23 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     this.askHead(event.timeStamp);
   }
 
+  stopStatistics(): void {
+    this.connection.stop("statistics");
+    this.update({ statisticsStopped: true });
+  }
+
+  /** Reads the statistics of all heads anew, or goes on where they were stopped. */
+  readStatistics(event: Event): void {
+    this.statisticsOf = null;
+    this.askStatistics(event.timeStamp);
+  }
+
+  /** Sorts the table by a column, largest first; again: the other way round. */
+  sortBy(key: string | null): void {
+    const { sort } = this.state;
+    this.update({ sort: { key, ascending: key === sort.key ? !sort.ascending : key === null } });
+  }
+
   /** Picks the next token of the text that is searched for, and moves the matrix there. */
   find(text: string, event: Event): { number: number; count: number } | null {
     const { picture, selection } = this.state;
@@ -237,7 +260,8 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     // Words and sentences are other positions.
     if (differs("sample", "padding", "units")) this.askSample(began);
     else {
-      if (differs("scale", ...LENS)) this.askGrid(began);
+      if (differs("scale", "grid_by", ...LENS)) this.askGrid(began);
+      if (differs("view", "grid_by", ...LENS)) this.askStatistics(began);
       if (differs("layer", "head", "query", "scale", "compared", "comparison", ...LENS)) this.askHead(began);
       else if (differs("view")) {
         this.turnTo(next);
@@ -246,7 +270,13 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     }
   }
 
+  protected override fail(kind: string, error: string): void {
+    if (kind === "statistics") this.statisticsOf = null;
+    super.fail(kind, error);
+  }
+
   protected override forget(): void {
+    this.statisticsOf = null;
     this.weights.clear();
     this.heads.clear();
     this.update({ classes: null });
@@ -282,6 +312,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     }
     this.askHead(began);
     this.askGrid(began);
+    this.askStatistics(began);
     const hasPatches = content.layers.some(({ query_grid, key_grid }) => query_grid ?? key_grid);
     if (hasPatches) this.askImage(content.sample, began);
   }
@@ -326,7 +357,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
 
   private askGrid(began: number): void {
     const here = this.readable();
-    if (here === null) return;
+    if (here === null || here.selection.grid_by !== WEIGHTS) return;
     const { sample, padding, scale } = here.selection;
     const { layers } = here.content;
     this.ask(
@@ -339,6 +370,26 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
         if (thumbnails !== null) this.update({ grid: { thumbnails, note, layers } });
       },
     );
+  }
+
+  /** The statistics of all heads, while they are looked at. */
+  private askStatistics(began: number): void {
+    const here = this.readable();
+    if (here === null) return;
+    if (!wantsStatistics(here.selection)) {
+      if (this.connection.isOpen("statistics")) this.statisticsOf = null;
+      this.connection.stop("statistics");
+      return;
+    }
+    const { sample, padding } = here.selection;
+    const asked = { sample, padding, lens: lensOf(here.selection) };
+    const name = JSON.stringify(asked);
+    if (name === this.statisticsOf) return;
+    this.statisticsOf = name;
+    this.update({ statisticsStopped: false });
+    this.ask("statistics", asked, began, (answer) => {
+      this.update({ statistics: headTable(answer, here.content.layers) });
+    });
   }
 
   private askHead(began: number): void {
@@ -399,7 +450,10 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       this.forget();
       this.askClasses(performance.now());
       // While a cell trains, each picture is of another state: the grid follows when it is over.
-      if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
+      if (!isFirst && !this.kernelBusy()) {
+        this.askGrid(performance.now());
+        this.askStatistics(performance.now());
+      }
       if (!isFirst) this.askChange(performance.now());
     }
     if (!answer.partial && selection !== null) this.heads.set(selection, answer);

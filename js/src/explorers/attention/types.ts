@@ -3,10 +3,11 @@ import type { Scale } from "../../marks/colour";
 import type { Token } from "../../marks/tokens";
 import type { Span } from "../../marks/viewport";
 import type { SharedSelection, SharedState } from "../shared/store";
+import type { HeadTable, Sort } from "./statistics";
 
 /** An index, or all heads combined. */
 export type Head = number | "mean" | "max";
-export type View = "matrix" | "lines" | "text";
+export type View = "matrix" | "lines" | "text" | "table";
 /** from: where a query looks; to: which queries look at a key. */
 export type Direction = "from" | "to";
 
@@ -46,6 +47,8 @@ export interface Selection extends Lens, SharedSelection {
   head: Head;
   query: number | null;
   view: View;
+  /** What colours the grid of heads: "weights", or the key of a statistic. */
+  grid_by: string;
   scale: Scale;
   compared: Compared | null;
   comparison: Comparison;
@@ -91,6 +94,7 @@ export interface SampleContent {
 }
 
 export interface Statistic {
+  key: string;
   name: string;
   value: number | null;
   unit: string;
@@ -191,6 +195,9 @@ export interface State extends SharedState<Selection> {
   classes: Classes | null;
   other: OtherContent | null;
   differenceTable: Uint8Array | null;
+  /** Statistics of all heads, where they are looked at. */
+  statistics: HeadTable | null;
+  sort: Sort;
   /** What the ablated heads change in the output; note: why it is not known. */
   change: { change: Change | null; note: string } | null;
   /** How strongly weights cover the image, 0…100. */
@@ -202,4 +209,6 @@ export interface State extends SharedState<Selection> {
   direction: Direction;
   /** The answer under way was given up: what is there stays as it is. */
   stopped: boolean;
+  /** The same of the statistics of all heads. */
+  statisticsStopped: boolean;
 }
