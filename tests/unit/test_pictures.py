@@ -117,12 +117,8 @@ def test_signed_numbers_have_zero_exactly_in_the_middle(scale):
 
 
 def test_signed_numbers_beyond_the_limit_are_clipped_and_nothing_is_the_middle():
-    assert signed_picture(np.array([-9.0, -1.0, 0.0, 2.0]), limit=2).levels.tolist() == [
-        0,
-        64,
-        127,
-        254,
-    ]
+    levels = signed_picture(np.array([-9.0, -1.2, 0.0, 2.0]), 2.0).levels
+    assert levels.tolist() == [0, 51, 127, 254]
     assert (signed_picture(np.zeros((2, 3))).levels == 127).all()
 
 
