@@ -12,49 +12,55 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
+from explain_widgets.live.entries import Call, entries_of
 from explain_widgets.live.freshness import version
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
-    first_tensor,
     flat_tensors,
     in_call_order,
     module_paths,
+    named_tensors,
     shape,
 )
+
+Spot: TypeAlias = tuple[str, str]
+"""Where a tensor comes out: name of the call (``"block"``, ``"block:1"``) and of the entry."""
 
 
 @dataclass
 class Wanted:
     """What a run is to keep.
 
-    ``activations``: called for each output with its call name (``"block"``, ``"block:1"``) and its
-    size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
-    gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
-    with the bytes of its queries and keys, whether those are kept; None: not recorded.
-    ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
-    heads of some attention calls.
+    ``activations``: called for each tensor that comes out of a module with its spot and its size
+    in bytes, says whether a copy of it is kept. ``edges``: where gradients will be asked for;
+    ``edges_along``: says whether they are wanted in another spot too, if looking there changes
+    nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
+    its queries and keys, whether those are kept; None: not recorded. ``below_python``: look for it
+    among basic operations alone. ``ablate``: what happens to the heads of some attention calls.
     """
 
-    activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
-    edges: frozenset[str] = frozenset()
+    activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
+    edges: frozenset[Spot] = frozenset()
+    edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
 
 
 @dataclass
-class _Call:
+class _Running:
     row: ModuleRow
-    name: str
+    call: Call
     started: Any
+    inputs: set[int]  # addresses of their memory
 
 
 class Recorder:
@@ -73,17 +79,17 @@ class Recorder:
         self._wanted = wanted
         self._rows = empty_rows(module)
         self._paths = module_paths(module)
-        self._stack: list[_Call] = []
+        self._stack: list[_Running] = []
         self._thread = threading.get_ident()
         self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
         self._order = 0
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
         self._done = False
-        self.activations: dict[str, Tensor] = {}
-        self.called: set[str] = set()
-        self.tensorless: set[str] = set()
-        self.edges: dict[str, GradientEdge] = {}
+        self._views: dict[Spot, tuple[weakref.ref[Tensor], int | None]] = {}
+        self.activations: dict[Spot, Tensor] = {}
+        self.calls: dict[str, Call] = {}
+        self.edges: dict[Spot, GradientEdge] = {}
 
     @property
     def place(self) -> tuple[str, int] | None:
@@ -120,6 +126,10 @@ class Recorder:
     def forward_ended(self) -> None:
         """Record no more: checkpointed modules are called again while gradients are computed."""
         self._done = True
+        for spot, (reference, before) in self._views.items():
+            tensor = reference()
+            if tensor is not None and version(tensor) != before:
+                del self.edges[spot]  # written into since: it has another place in the graph
 
     def table(self) -> list[ModuleRow]:
         """The rows of this run in call order."""
@@ -133,32 +143,34 @@ class Recorder:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
+        inputs = list(flat_tensors((args, kwargs)))
+        call = Call(name, row.name, tuple(map(shape, inputs)), self._order)
         if row.calls == 0:
             row.order = self._order
-            row.input_shapes = tuple(map(shape, flat_tensors((args, kwargs))))
+            row.input_shapes = call.input_shapes
         self._order += 1
         row.calls += 1
-        self._stack.append(_Call(row, name, self._clock.now()))
+        self.calls[name] = call
+        memory = set(map(_memory, inputs)) if self._wanted.edges_along else set()
+        self._stack.append(_Running(row, call, self._clock.now(), memory))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
-        call = self._stack.pop()
-        self.called.add(call.name)
-        self._clock.add(call.row, call.started)
-        tensors = list(flat_tensors(output))
-        call.row.bytes += sum(t.numel() * t.element_size() for t in tensors)
-        if call.row.calls == 1:
-            call.row.output_shapes = tuple(map(shape, tensors))
-        tensor = first_tensor(output)
-        if tensor is None:
-            self.tensorless.add(call.name)
-            return None
-        if self._wanted.activations(call.name, tensor.numel() * tensor.element_size()):
-            self.activations[call.name] = self._kept_copy(tensor)
-        if call.name in self._wanted.edges:
-            return self._watch_gradient(call.name, output, tensor)
-        return None
+        running = self._stack.pop()
+        call = running.call
+        self._clock.add(running.row, running.started)
+        tensors = dict(named_tensors(output))
+        running.row.bytes += sum(map(_bytes, tensors.values()))
+        call.entries = entries_of(output)
+        call.ended = self._order
+        self._order += 1
+        if running.row.calls == 1:
+            running.row.output_shapes = tuple(entry.shape for entry in call.entries)
+        for name, tensor in tensors.items():
+            if self._wanted.activations((call.name, name), _bytes(tensor)):
+                self.activations[call.name, name] = self._kept_copy(tensor)
+        return self._watch_gradients(running, output, tensors)
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
@@ -172,23 +184,63 @@ class Recorder:
             self._copies[key] = (weakref.ref(tensor), kept)
         return kept
 
-    def _watch_gradient(self, name: str, output: Any, tensor: Tensor) -> Any:
+    def _watch_gradients(self, running: _Running, output: Any, tensors: dict[str, Tensor]) -> Any:
+        """The output as the model goes on with it; None: as it is."""
+        watched, along = output, self._wanted.edges_along
+        for name, tensor in tensors.items():
+            spot = (running.call.name, name)
+            if spot in self._wanted.edges:
+                begun = self._watch_gradient(spot, tensor)
+            elif along is not None and along(spot, _bytes(tensor)):
+                begun = self._watch_gradient_along(spot, tensor, running.inputs)
+            else:
+                continue
+            watched = _with_tensor(watched, tensor, begun)
+        return None if watched is output else watched
+
+    def _watch_gradient(self, spot: Spot, tensor: Tensor) -> Tensor:
         """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        if tensor.requires_grad and not tensor._is_view():
-            self.edges[name] = get_gradient_edge(tensor)
-            return None
-        if tensor.requires_grad:
+        begun = tensor
+        if tensor.requires_grad and tensor._is_view():
             # An in-place operation on a view takes this place out of the graph: go on with a copy.
             begun = tensor.clone()
-            self.edges[name] = get_gradient_edge(begun)
-            return _with_tensor(output, tensor, begun)
-        if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
-            return None
-        # Nothing before this layer needs a gradient (frozen weights, token ids): begin here. The
-        # copy is no leaf, so that in-place operations on it stay allowed.
-        begun = tensor.detach().requires_grad_().clone()
-        self.edges[name] = get_gradient_edge(begun)
-        return _with_tensor(output, tensor, begun)
+        elif not tensor.requires_grad:
+            if not torch.is_grad_enabled() or not _is_differentiable(tensor):
+                return tensor
+            # Nothing before this layer needs a gradient (frozen weights, token ids): begin here.
+            # The copy is no leaf, so that in-place operations on it stay allowed.
+            begun = tensor.detach().requires_grad_().clone()
+        self.edges[spot] = get_gradient_edge(begun)
+        return begun
+
+    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, inputs: set[int]) -> Tensor:
+        """The same where nothing was asked for: no copy of what may be written through to others.
+
+        A view keeps its place in the graph until someone writes into it.
+        """
+        if tensor.requires_grad and tensor._is_view():
+            self._views[spot] = weakref.ref(tensor), version(tensor)
+            self.edges[spot] = get_gradient_edge(tensor)
+            return tensor
+        if tensor.requires_grad or not (tensor._is_view() or _memory(tensor) in inputs):
+            return self._watch_gradient(spot, tensor)
+        return tensor
+
+
+def _is_differentiable(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _memory(tensor: Tensor) -> int:
+    """Address of the memory that a tensor looks at; 0: not known."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # sparse, or inside torch.func
+        return 0
 
 
 def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
