@@ -129,8 +129,8 @@ class Copying(nn.Module):
 @pytest.fixture
 def long_talk(monkeypatch):
     """A talk about a long input (for which what is computed at once is made small)."""
-    monkeypatch.setattr("explain_widgets.widgets.attention._CPU_AT_ONCE", 2**16)
-    monkeypatch.setattr("explain_widgets.widgets.attention._PARTIAL_SECONDS", 0)
+    monkeypatch.setattr("explain_widgets.widgets.attention.answers._CPU_AT_ONCE", 2**16)
+    monkeypatch.setattr("explain_widgets.widgets.attention.answers._PARTIAL_SECONDS", 0)
     live = xw.LiveModel(Copying(), [torch.randint(0, 50, (2500,))])
     explorer = xw.AttentionExplorer(live)
     yield Conversation(explorer), live

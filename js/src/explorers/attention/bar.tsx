@@ -165,7 +165,7 @@ export function Bar({ store, lastHead }: BarProps) {
   const hasTokens = content?.layers[selection.layer]?.query_tokens != null;
   const paddingMatters = padding || (content?.layers.some(hidesPadding) ?? false);
   return (
-    <div class="xw-bar">
+    <>
       <Position store={store} lastHead={lastHead} />
       <Segmented
         label="View"
@@ -208,6 +208,6 @@ export function Bar({ store, lastHead }: BarProps) {
           onEnter={(text, event) => store.append(text, event)}
         />
       )}
-    </div>
+    </>
   );
 }

@@ -1,6 +1,7 @@
-import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
-import { bytes, milliseconds, short, whole } from "../../marks/numbers";
+import { useRef } from "preact/hooks";
+import { short, whole } from "../../marks/numbers";
 import { length } from "../../marks/viewport";
+import { Footer, Frame, useStore } from "../shared/frame";
 import { Bar } from "./bar";
 import { LinesPanel } from "./lines-panel";
 import { MatrixPanel, ZoomButtons } from "./matrix-panel";
@@ -9,12 +10,6 @@ import { Reading } from "./reading";
 import type { AttentionStore } from "./store";
 import { TextPanel } from "./text-panel";
 import type { Picture } from "./types";
-
-/** Keys typed into the widget are not commands of the notebook; shortcuts such as Ctrl+S and Shift+Enter are. */
-function keepKeys(event: KeyboardEvent): void {
-  const command = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape";
-  if (!command && !(event.shiftKey && event.key === "Enter")) event.stopPropagation();
-}
 
 function View({ store }: { store: AttentionStore }) {
   const { picture, table, selection } = store.state;
@@ -48,21 +43,6 @@ function drawnAs({ matrix, partial, progress }: Picture): string {
   return partial && !progress.startsWith("exact") ? `${note} · ${progress}` : note;
 }
 
-function Footer({ picture }: { picture: Picture | null }) {
-  return (
-    <footer class="xw-footer">
-      {picture !== null && (
-        <>
-          <span>{[picture.footer, drawnAs(picture)].filter(Boolean).join(" · ")}</span>
-          <span class="xw-number" title={`${whole(picture.bytes)} bytes with padding; time in the kernel`}>
-            {`${bytes(picture.payload)} · ${milliseconds(picture.milliseconds)}`}
-          </span>
-        </>
-      )}
-    </footer>
-  );
-}
-
 /** What is still to come of a long input, and what stops it. */
 function Progress({ store, progress }: { store: AttentionStore; progress: string }) {
   const { stopped } = store.state;
@@ -84,44 +64,26 @@ function Progress({ store, progress }: { store: AttentionStore; progress: string
   );
 }
 
-function Strips({ store }: { store: AttentionStore }) {
-  const { error, waiting, lost, picture } = store.state;
-  return (
-    <>
-      <div class="xw-strip xw-alert" role="alert">
-        {lost ?? error}
-      </div>
-      <div class="xw-strip xw-status" role="status">
-        {lost === null && waiting}
-        {lost === null && picture?.partial && <Progress store={store} progress={picture.progress} />}
-      </div>
-    </>
-  );
+function Said({ picture }: { picture: Picture | null }) {
+  return picture === null ? null : <Footer said={[picture.footer, drawnAs(picture)]} answer={picture} />;
 }
 
 export function Explorer({ store }: { store: AttentionStore }) {
-  const [, redraw] = useReducer<number, void>((count) => count + 1, 0);
-  useLayoutEffect(() => store.subscribe(() => redraw()), [store]);
+  useStore(store);
   const lastHead = useRef(0);
-  const { selection, busy, lost, picture } = store.state;
+  const { selection, picture } = store.state;
   if (typeof selection.head === "number") lastHead.current = selection.head;
-  const state = lost !== null ? "lost" : busy ? "busy" : "ready";
   return (
-    <div
-      class="xw-explorer"
-      role="group"
-      aria-label="Attention explorer"
-      data-state={state}
-      onKeyDown={keepKeys}
+    <Frame
+      state={store.state}
+      label="Attention explorer"
+      bar={<Bar store={store} lastHead={lastHead.current} />}
+      status={picture?.partial && <Progress store={store} progress={picture.progress} />}
+      footer={<Said picture={picture} />}
     >
-      <Bar store={store} lastHead={lastHead.current} />
-      <Strips store={store} />
-      <div class="xw-body">
-        <Overview store={store} />
-        <View store={store} />
-        <Reading store={store} />
-      </div>
-      <Footer picture={picture} />
-    </div>
+      <Overview store={store} />
+      <View store={store} />
+      <Reading store={store} />
+    </Frame>
   );
 }

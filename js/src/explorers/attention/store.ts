@@ -1,11 +1,11 @@
 import { pick } from "../../kernel/arrays";
-import { calibrate } from "../../kernel/calibration";
-import { type Answer, Connection, type ConnectionOptions, type Handlers } from "../../kernel/connection";
+import type { Answer, ConnectionOptions } from "../../kernel/connection";
 import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
-import { HeadCache, nextPlaces, type Place } from "./ahead";
+import { ExplorerStore } from "../shared/store";
+import { Ahead, HeadCache, type Place } from "./ahead";
 import {
   around,
   clampSelection,
@@ -44,135 +44,45 @@ const TRAITS = [
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image", "change"];
 
-/** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
-const SAVED_WITHIN = 200;
-
-/** Milliseconds of rest after which heads are read ahead, and that one may take if a second is to follow. */
-const REST = 50;
-const QUICK = 100;
-const MOST_AHEAD = 2;
-
-type Changes = Partial<Selection>;
-
-function readSelection(model: WidgetModel): Selection {
-  return Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])) as unknown as Selection;
-}
-
-/** The attention explorer without its looks: traits and controls in, requests out, pictures in. */
-export class AttentionStore {
-  state: State;
-  readonly connection: Connection;
-  private readonly listeners = new Set<() => void>();
+/** The attention explorer without its looks. */
+export class AttentionStore extends ExplorerStore<Selection, State> {
   private readonly weights = new WeightCache();
   private readonly heads = new HeadCache();
+  private readonly ahead: Ahead;
   private revision: number | null = null;
-  private readonly tables = new Map<string, Uint8Array>();
-  private readonly undo: (() => void)[] = [];
-  /** Traits are being set from here: the change events that follow are not news. */
-  private moving = false;
-  private traitsChanged = false;
-  private unsaved: ReturnType<typeof setTimeout> | undefined;
-  private calibration: ReturnType<typeof setTimeout> | undefined;
   /** Numbers of the latest `head` request, and of the one whose picture is drawn. */
   private askedHead = 0;
   private drawnHead = 0;
-  private restTimer: ReturnType<typeof setTimeout> | undefined;
-  private before: Place | null = null;
-  /** The head that the pointer is at, and is likely to be picked. */
-  private pointed: Place | null = null;
-  private aheadLeft = 0;
-  private readonly kernelBusy: () => boolean;
-  private failure: { kind: string; asked: number } | null = null;
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
   private contentUnits: Units = "tokens";
 
-  constructor(
-    private readonly model: WidgetModel,
-    transport: Transport,
-    options: ConnectionOptions = {},
-  ) {
-    this.kernelBusy = options.kernelBusy ?? (() => false);
-    this.state = {
-      selection: readSelection(model),
+  constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
+    const initial = {
       content: null,
       picture: null,
       grid: null,
-      table: null,
-      image: null,
       change: null,
       opacity: 80,
       window: null,
       page: 0,
       direction: "from",
       stopped: false,
-      error: null,
-      waiting: null,
-      busy: true,
-      lost: null,
-    };
-    this.connection = new Connection(
-      transport,
-      {
-        activity: () => this.noteActivity(),
-        lost: (lost) => this.update({ lost, busy: false, waiting: null }),
-        found: () => this.readAgain(),
-        waiting: (waiting) => this.update({ waiting }),
-        notice: (name) => name === "stale" && this.readAgain(),
-      },
-      options,
-    );
-    for (const name of TRAITS) this.follow(`change:${name}`, () => this.onTrait());
-    for (const name of ["sample_count", "colormaps", "can_append"]) {
-      this.follow(`change:${name}`, () => this.update({}));
-    }
+    } as const;
+    super(model, transport, TRAITS, SHOWN_KINDS, initial, options);
+    this.ahead = new Ahead({
+      isIdle: () => this.isIdle(),
+      kernelBusy: this.kernelBusy,
+      layers: () => this.readable()?.content.layers ?? [],
+      selectionOf: (place) => this.aheadSelection(place),
+      isKnown: (selection) => this.heads.has(selection),
+      read: (selection, done) => this.readAhead(selection, done),
+    });
   }
 
-  start(): void {
-    this.askTable(performance.now());
-    this.askSample(performance.now());
-    this.askChange(performance.now());
-  }
-
-  close(): void {
-    this.save();
-    for (const undo of this.undo) undo();
-    clearTimeout(this.calibration);
-    clearTimeout(this.restTimer);
-    this.connection.close();
-    this.listeners.clear();
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  get sampleCount(): number {
-    return Number(this.model.get("sample_count") ?? 1);
-  }
-
-  get colormaps(): string[] {
-    const { colormap } = this.state.selection;
-    const offered = (this.model.get("colormaps") as string[] | undefined) ?? [];
-    return offered.includes(colormap) ? offered : [...offered, colormap];
-  }
-
-  get canAppend(): boolean {
-    return this.model.get("can_append") === true;
-  }
-
-  /** A control moved: sets the traits and asks for what they change, once. */
-  move(changes: Changes, event?: Event): void {
-    if (this.state.lost !== null) return;
-    const began = event?.timeStamp ?? performance.now();
-    const { content } = this.state;
-    const wanted = { ...this.state.selection, ...changes };
-    // The head of another layer may not be there; another sample is not known yet.
-    const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
-    this.setTraits(next);
-    this.apply(next, began);
-    if (!this.state.busy) this.save();
+  override close(): void {
+    this.ahead.close();
+    super.close();
   }
 
   look(direction: Direction): void {
@@ -212,16 +122,7 @@ export class AttentionStore {
 
   /** The pointer rests on a head: it may be picked next. */
   point(place: Place | null): void {
-    this.pointed = place;
-    if (place === null) return;
-    this.aheadLeft = Math.max(1, this.aheadLeft);
-    this.lookAheadSoon();
-  }
-
-  append(text: string, event: Event): void {
-    this.ask("append", { text }, event.timeStamp, ({ content }) => {
-      this.move({ sample: (content as { sample: number }).sample });
-    });
+    this.ahead.point(place);
   }
 
   stop(): void {
@@ -280,61 +181,19 @@ export class AttentionStore {
     );
   }
 
-  private follow(event: string, callback: () => void): void {
-    this.model.on(event, callback);
-    this.undo.push(() => this.model.off(event, callback));
+  /** The head of another layer may not be there; another sample is not known yet. */
+  protected override clamped(wanted: Selection): Selection {
+    const { content } = this.state;
+    return content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
   }
 
-  private update(changes: Partial<State>): void {
-    this.state = { ...this.state, ...changes };
-    for (const listener of this.listeners) listener();
+  protected override askAll(began: number): void {
+    this.askSample(began);
+    this.askChange(began);
   }
 
-  private noteActivity(): void {
-    const busy = SHOWN_KINDS.some((kind) => this.connection.isOpen(kind));
-    if (!busy) this.save();
-    if (busy !== this.state.busy) this.update({ busy });
-  }
-
-  private setTraits(next: Selection): void {
-    this.moving = true;
-    let changed = false;
-    for (const name of TRAITS) {
-      if (this.model.get(name) === next[name]) continue;
-      this.model.set(name, next[name]);
-      changed = true;
-    }
-    this.moving = false;
-    if (changed) this.unsaved ??= setTimeout(() => this.save(), SAVED_WITHIN);
-  }
-
-  /**
-   * Tells the kernel of the traits. A request carries its whole selection, and a trait message ahead of it
-   * would make the picture wait for its handling and echo: so it goes after the answer, or soon in a drag.
-   */
-  private save(): void {
-    if (this.unsaved === undefined) return;
-    clearTimeout(this.unsaved);
-    this.unsaved = undefined;
-    this.model.save_changes();
-  }
-
-  private onTrait(): void {
-    if (this.moving || this.traitsChanged) return;
-    // Several traits set together arrive as several events: one request answers them all.
-    this.traitsChanged = true;
-    const began = performance.now();
-    queueMicrotask(() => {
-      this.traitsChanged = false;
-      this.apply(readSelection(this.model), began);
-    });
-  }
-
-  private apply(next: Selection, began: number): void {
-    const old = this.state.selection;
-    this.update({ selection: next });
+  protected override changed(old: Selection, next: Selection, began: number): void {
     const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
-    if (differs("colormap")) this.askTable(began);
     if (differs("sample", "ablated")) this.askChange(began);
     // Words and sentences are other positions.
     if (differs("sample", "padding", "units")) this.askSample(began);
@@ -348,6 +207,11 @@ export class AttentionStore {
     }
   }
 
+  protected override forget(): void {
+    this.weights.clear();
+    this.heads.clear();
+  }
+
   /** The lines begin where the matrix was looked at. */
   private turnTo({ view, query }: Selection): void {
     const { picture, window } = this.state;
@@ -355,59 +219,6 @@ export class AttentionStore {
     const { layer } = picture;
     if (window !== null) this.update({ page: Math.floor(window.rows[0]) - layer.rows[0] });
     else if (query !== null) this.update({ page: pageAt(layer, query) });
-  }
-
-  private readAgain(): void {
-    this.forget();
-    this.update({ lost: null });
-    this.askTable(performance.now());
-    this.askSample(performance.now());
-  }
-
-  /** What was read holds no longer. */
-  private forget(): void {
-    this.weights.clear();
-    this.heads.clear();
-  }
-
-  private ask(kind: string, selection: object, began: number, answer: (answer: Answer) => void): void {
-    const asked = performance.now();
-    const handlers: Handlers = {
-      answer: (received) => {
-        this.succeed(kind, asked);
-        answer(received);
-      },
-      error: (sentence) => this.fail(kind, sentence),
-      waiting: (waiting) => this.update({ waiting }),
-    };
-    this.connection.ask(kind, selection, handlers, { began });
-  }
-
-  private fail(kind: string, error: string): void {
-    this.failure = { kind, asked: performance.now() };
-    this.update({ error, waiting: null });
-  }
-
-  /** An error goes with the next good answer: of its kind, or to anything asked after it. */
-  private succeed(kind: string, asked: number): void {
-    const over = this.failure !== null && (this.failure.kind === kind || this.failure.asked <= asked);
-    if (over) this.failure = null;
-    this.update(over ? { error: null, waiting: null } : { waiting: null });
-  }
-
-  private askTable(began: number): void {
-    const name = this.state.selection.colormap;
-    const known = this.tables.get(name);
-    if (known !== undefined) {
-      this.update({ table: known });
-      return;
-    }
-    this.ask("colormap", { name }, began, ({ arrays }) => {
-      const table = pick(arrays, "table", "uint8")?.data.slice();
-      if (table?.length !== 768) throw new Error("a colour table has 256 × 3 bytes");
-      this.tables.set(name, table);
-      if (this.state.selection.colormap === name) this.update({ table });
-    });
   }
 
   private askSample(began: number): void {
@@ -431,7 +242,8 @@ export class AttentionStore {
     }
     this.askHead(began);
     this.askGrid(began);
-    this.askImage(content, began);
+    const hasPatches = content.layers.some(({ query_grid, key_grid }) => query_grid ?? key_grid);
+    if (hasPatches) this.askImage(content.sample, began);
   }
 
   private isOfSize({ layers }: SampleContent, other: SampleContent): boolean {
@@ -449,16 +261,6 @@ export class AttentionStore {
     this.ask("change", { sample, lens }, began, ({ content }) => {
       const { change, note = "" } = content as { change: Change | null; note?: string };
       if (this.state.selection.ablated.length > 0) this.update({ change: { change, note } });
-    });
-  }
-
-  private askImage({ sample, layers }: SampleContent, began: number): void {
-    const isNeeded = layers.some((layer) => layer.query_grid !== null || layer.key_grid !== null);
-    if (!isNeeded || this.state.image?.sample === sample) return;
-    this.ask("image", { sample }, began, ({ arrays, content }) => {
-      const pixels = pick(arrays, "image", "uint8");
-      const { note = "" } = content as { note?: string };
-      if (pixels !== null) this.update({ image: { sample, pixels, note } });
     });
   }
 
@@ -519,15 +321,14 @@ export class AttentionStore {
       // An older head's answer may come after a newer head that was drawn from what was kept.
       if (isNew && number >= this.drawnHead) draw(answer);
       if (answer.partial) return;
-      this.aheadLeft = MOST_AHEAD;
-      this.lookAheadSoon();
+      this.ahead.begin();
     });
   }
 
   private noteMove({ layer, head }: HeadSelection): void {
     const last = this.state.picture?.selection;
     if (typeof last?.head !== "number" || (last.layer === layer && last.head === head)) return;
-    this.before = { layer: last.layer, head: last.head };
+    this.ahead.leave({ layer: last.layer, head: last.head });
   }
 
   private keepHead(answer: Answer, selection: HeadSelection): void {
@@ -572,50 +373,28 @@ export class AttentionStore {
     if (!pictureSuffices(picture, needed)) this.askHead(began);
   }
 
-  private lookAheadSoon(rest = REST): void {
-    clearTimeout(this.restTimer);
-    this.restTimer = setTimeout(() => this.lookAhead(), rest);
+  private isIdle(): boolean {
+    const { picture, busy, lost } = this.state;
+    return picture !== null && !picture.partial && !busy && lost === null;
   }
 
-  /** Reads a head that may be looked at next, while nothing else is to be done. */
-  private lookAhead(): void {
+  /** What to ask for to show another head where this one is looked at; null place: this one. */
+  private aheadSelection(place: Place | null): HeadSelection | null {
     const here = this.readable();
-    const { picture, busy, lost, window, page } = this.state;
-    if (here === null || picture === null || picture.partial || busy || lost !== null) return;
-    if (this.aheadLeft === 0) return;
-    if (this.kernelBusy()) {
-      this.lookAheadSoon(10 * REST);
-      return;
-    }
-    const places = this.pointed === null ? [] : [this.pointed];
-    const { layer: now, head } = here.selection;
-    if (typeof head === "number")
-      places.push(...nextPlaces({ layer: now, head }, this.before, here.content.layers));
-    for (const place of places) {
-      const layer = here.content.layers[place.layer];
-      if (layer === undefined) continue;
-      const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
-      const selection = headSelection({ ...here.selection, ...place }, layer, needed);
-      if (this.heads.has(selection)) continue;
-      this.readAhead(selection);
-      return;
-    }
+    const layer = place === null ? here?.layer : here?.content.layers[place.layer];
+    if (here === null || layer === undefined) return null;
+    const { window, page } = this.state;
+    const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
+    return headSelection({ ...here.selection, ...place }, layer, needed);
   }
 
-  private readAhead(selection: HeadSelection): void {
-    const asked = performance.now();
-    this.aheadLeft -= 1;
+  private readAhead(selection: HeadSelection, done: () => void): void {
     this.connection.ask("ahead", selection, {
       answer: (answer) => {
         if ("skipped" in answer.content) return; // too long an input to be read for nothing
         this.keepHead(answer, selection);
-        if (performance.now() - asked < QUICK) this.lookAheadSoon();
+        done();
       },
     });
-  }
-
-  private calibrateOnce(): void {
-    // After the picture is drawn and the grid is on its way.
-    this.calibration ??= setTimeout(() => void calibrate(this.connection), 100);
   }
 }

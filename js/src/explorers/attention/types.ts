@@ -2,6 +2,7 @@ import type { DecodedArray } from "../../kernel/arrays";
 import type { Scale } from "../../marks/colour";
 import type { Token } from "../../marks/tokens";
 import type { Span } from "../../marks/viewport";
+import type { SharedSelection, SharedState } from "../shared/store";
 
 /** An index, or all heads combined. */
 export type Head = number | "mean" | "max";
@@ -24,15 +25,13 @@ export interface Lens {
 }
 
 /** The traits that the browser sets, under their own names. */
-export interface Selection extends Lens {
-  sample: number;
+export interface Selection extends Lens, SharedSelection {
   padding: boolean;
   layer: number;
   head: Head;
   query: number | null;
   view: View;
   scale: Scale;
-  colormap: string;
 }
 
 /** Positions that are patches of the image, row by row; the image covers the first of them. */
@@ -139,16 +138,11 @@ export interface Grid {
   layers: Layer[];
 }
 
-export interface State {
-  /** Where the controls stand. */
-  selection: Selection;
+export interface State extends SharedState<Selection> {
   /** What there is to pick from in the sample that was read last. */
   content: SampleContent | null;
   picture: Picture | null;
   grid: Grid | null;
-  table: Uint8Array | null;
-  /** The picture of the sample, where positions are patches of it. */
-  image: { sample: number; pixels: DecodedArray<"uint8">; note: string } | null;
   /** What the ablated heads change in the output; note: why it is not known. */
   change: { change: Change | null; note: string } | null;
   /** How strongly weights cover the image, 0…100. */
@@ -160,8 +154,4 @@ export interface State {
   direction: Direction;
   /** The answer under way was given up: what is there stays as it is. */
   stopped: boolean;
-  error: string | null;
-  waiting: string | null;
-  busy: boolean;
-  lost: string | null;
 }

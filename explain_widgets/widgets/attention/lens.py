@@ -19,7 +19,7 @@ from explain_widgets.live.lookup import GENERATED
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
 from explain_widgets.live.samples.groups import Units, is_punctuation, unit_edges, united
-from explain_widgets.widgets.attention_words import token_names
+from explain_widgets.widgets.attention.words import token_names
 
 Measure: TypeAlias = Literal["weights", "value-weighted"]
 MEASURES, UNITS = get_args(Measure), get_args(Units)
