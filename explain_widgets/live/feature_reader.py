@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.live.alignments import Followed, alignment_of, followed
 from explain_widgets.live.entries import Call, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.lookup import Table, called, layer_name
-from explain_widgets.live.modules import flat_tensors, named_tensors
+from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, shape
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Room, Store
 from explain_widgets.live.targets import Target
+from explain_widgets.live.tracing import Traced
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class FeatureReader:
         self._module = module
         self._store = store
         self._tables = tables
+        self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
 
     def entries(self, layer: int | str, sample: int) -> list[Entry]:
         """See `LiveModel.entries`."""
@@ -132,6 +137,22 @@ class FeatureReader:
         call = self._call(layer, sample)
         return self._layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
 
+    def alignment(
+        self, layer: int | str, sample: int, entry: int | str | None, layout: Any = None
+    ) -> Alignment:
+        """See `LiveModel.alignment`."""
+        call = self._call(layer, sample)
+        name = pick_entry(call, entry).name
+        found = self._layouts(sample).layout(call.name, name, layout)
+        args, kwargs = self._inputs(sample)
+        source = followed(flat_tensors((args, kwargs)))
+        traced = None if source is None else self._traces(sample, source).get((call.name, name))
+        return alignment_of(found, traced, source)
+
+    def model_changed(self) -> None:
+        """Told when the structure of the model is another."""
+        self._traced.clear()
+
     def activation(self, layer: int | str, sample: int, entry: int | str | None) -> Tensor:
         """See `LiveModel.activation`."""
         call = self._call(layer, sample)
@@ -148,17 +169,14 @@ class FeatureReader:
         call = self._call(layer, sample)
         spot = (call.name, pick_entry(call, entry).name)
         key = _target_key(target)
-        if key is None:
-            return self._read_gradients(sample, target, spot, None)[spot]
         kept: Tensor | None = self._store.get(("gradient", sample, key, *spot))
-        if kept is not None:
+        if key is not None and kept is not None:
             return kept
-        try:
-            found = self._read_gradients(sample, target, spot, Room(self._store.limit // 2, None))
-        except (RunError, GradientError, RuntimeError):
-            # Looking everywhere may be too much, or meet an operation that has no gradient.
-            found = self._read_gradients(sample, target, spot, None)
-        self._keep("gradient", (sample, key), found, spot)
+        found = self._read_gradients(sample, target, spot, along=key is not None)
+        if key is not None:
+            self._keep("gradient", (sample, key), found, spot)
+        if spot not in found:
+            raise GradientError(f"The target does not depend on the output of layer {call.name!r}.")
         return found[spot]
 
     # One run reads all that there is room for.
@@ -192,6 +210,24 @@ class FeatureReader:
         self._keep("activation", (sample,), found, spot)
         return found
 
+    def _traces(self, sample: int, source: Followed) -> dict[Spot, Traced]:
+        """The input followed through a forward: one for all samples of the same shapes."""
+        inputs = self._inputs(sample)
+        key = tuple(map(shape, flat_tensors(inputs)))
+        if key not in self._traced:
+            tracer, found = source.tracer(), dict[Spot, Traced]()
+
+            def note(spot: Spot, tensor: Tensor) -> None:
+                traced = tracer.of(tensor)
+                if traced is not None:
+                    found[spot] = traced
+
+            # A model that does not run under a dispatch mode is aligned by its shapes.
+            with suppress(RunError):
+                self._run(sample, Wanted(beside=tracer, seen=note), inputs=inputs)
+            self._traced[key] = found
+        return self._traced[key]
+
     def _keep(
         self, what: str, which: tuple[Any, ...], found: dict[Spot, Tensor], last: Spot | None
     ) -> None:
@@ -199,11 +235,10 @@ class FeatureReader:
             self._store.put((what, *which, *spot), found[spot], found[spot].nbytes)
 
     def _read_gradients(
-        self, sample: int, target: Target, spot: Spot, room: Room | None
+        self, sample: int, target: Target, spot: Spot, along: bool
     ) -> dict[Spot, Tensor]:
-        """The gradient at ``spot``, and at all other places that there is room for."""
+        """The gradient at ``spot``, and ``along`` with it at all others that there is room for."""
         found: dict[Spot, Tensor] = {}
-        where = f"layer {spot[0]!r}"
 
         def differentiate(run: Run) -> None:
             assert run.recorder is not None
@@ -212,18 +247,22 @@ class FeatureReader:
             if spot not in edges:
                 called(spot[0], run.recorder.calls)
                 raise GradientError(
-                    f"The output of {where} is not differentiable: it is in integers, or made "
-                    "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
+                    f"The output of layer {spot[0]!r} is not differentiable: it is in integers, or "
+                    "made inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
                 )
-            gradients = differentiated(scalar, list(edges.values()), where)
+            gradients = differentiated(scalar, list(edges.values()), f"layer {spot[0]!r}")
             pairs = zip(edges, gradients, strict=True)
             found.update((place, g.detach()) for place, g in pairs if g is not None)
 
-        along = None if room is None else room.keeps
-        wanted = Wanted(edges=frozenset({spot}), edges_along=along)
-        self._run(sample, wanted, "activations", differentiate)
-        if spot not in found:
-            raise GradientError(f"The target does not depend on the output of {where}.")
+        room = Room(self._store.limit // 2, spot)
+        wanted = Wanted(edges=frozenset({spot}), edges_along=room.keeps if along else None)
+        try:
+            self._run(sample, wanted, "activations", differentiate)
+        except RuntimeError:
+            # Everywhere may be too much, or meet an operation that has no gradient.
+            if not along:
+                raise
+            return self._read_gradients(sample, target, spot, along=False)
         return found
 
     def _input_gradient(self, sample: int, target: Target, entry: int | str | None) -> Tensor:

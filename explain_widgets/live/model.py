@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.attention import AttentionLayer
@@ -226,6 +227,34 @@ class LiveModel:
         with self._reading():
             return self._features.layout(layer, sample, entry, layout)
 
+    def alignment(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Alignment:
+        """Where the positions of a layer's maps lie on the input.
+
+        The input is followed through the operations of one forward (kernel sizes, strides,
+        padding, dilation; tokens back to their patches); where the way is not understood the map
+        counts as stretched over the input. ``.source`` says which.
+
+        Parameters
+        ----------
+        layer, sample, entry, layout
+            As in `layout`.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5, stride=2), torch.rand(2, 3, 29, 29))
+        >>> live.alignment("").box(y=1, x=0)
+        (2, 0, 7, 5)
+        """
+        with self._reading():
+            return self._features.alignment(layer, sample, entry, layout)
+
     def activation(
         self, layer: int | str, sample: int = 0, entry: int | str | None = None
     ) -> Tensor:
@@ -431,6 +460,7 @@ class LiveModel:
         rebuilt = self._runner.follow()
         if rebuilt:
             self._attention.model_changed()
+            self._features.model_changed()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:

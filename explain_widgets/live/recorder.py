@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -45,6 +45,7 @@ class Wanted:
     nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
     its queries and keys, whether those are kept; None: not recorded. ``below_python``: look for it
     among basic operations alone. ``ablate``: what happens to the heads of some attention calls.
+    ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
     """
 
     activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
@@ -53,6 +54,8 @@ class Wanted:
     attention: Callable[[str, int], bool] | None = None
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
+    beside: AbstractContextManager[Any] | None = None
+    seen: Callable[[Spot, Tensor], None] | None = None
 
 
 @dataclass
@@ -170,6 +173,8 @@ class Recorder:
         for name, tensor in tensors.items():
             if self._wanted.activations((call.name, name), _bytes(tensor)):
                 self.activations[call.name, name] = self._kept_copy(tensor)
+            if self._wanted.seen is not None:
+                self._wanted.seen((call.name, name), tensor)
         return self._watch_gradients(running, output, tensors)
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:

@@ -42,11 +42,12 @@ Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 class Run:
     """One run under way or done.
 
-    ``parameters``: by name, as the run uses them (for gradients). ``mixed``: the weights moved
+    ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses them (for gradients). ``mixed``: the weights moved
     while it ran, so that it may mix two training steps.
     """
 
     output: Any = None
+    module: nn.Module | None = None
     recorder: Recorder | None = None
     attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -204,10 +205,12 @@ class Runner:
         before = quick_state(self.tensors())
         with ExitStack() as stack:
             stack.enter_context(_plain_thread(gradients != "none"))
-            module = stack.enter_context(self._runs.ready(self._train_mode))
+            run.module = module = stack.enter_context(self._runs.ready(self._train_mode))
             run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
             if wanted is not None:
                 run.recorder = stack.enter_context(Recorder(module, wanted).attached())
+            if wanted is not None and wanted.beside is not None:
+                stack.enter_context(wanted.beside)
             capture = self._capture(run, wanted, module)
             try:
                 with capture.looking() if capture else self._plain_paths(wanted):
