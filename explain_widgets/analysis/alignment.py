@@ -57,6 +57,7 @@ class IndexMap:
         last: npt.NDArray[np.int64],
         step: float,
         seen: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
+        spacing: int = 1,
     ) -> IndexMap:
         """After an operation whose position i is computed from positions first[i] to last[i].
 
@@ -68,20 +69,20 @@ class IndexMap:
             How many positions its neighbours are apart.
         seen
             The same of what is there, where that is not the part inside.
+        spacing
+            Of the positions between first and last, every so-manyth counts.
         """
-        count = len(self)
         low, high = self._beyond(self.low, first), self._beyond(self.high, last)
         nothing = first > last
         low[nothing] = high[nothing] = np.nan
-        inside = seen or (np.maximum(first, 0), np.minimum(last, count - 1))
+        begin, end = seen or (first, last)
         seen_low, seen_high = np.full((2, len(first)), np.nan)
-        with np.errstate(invalid="ignore"):
-            for ahead in range(int(np.max(inside[1] - inside[0], initial=-1)) + 1):
-                place = inside[0] + ahead
-                there = (place <= inside[1]) & ~nothing
-                at = np.clip(place, 0, count - 1)
-                seen_low[there] = np.fmin(seen_low, self.seen_low[at])[there]
-                seen_high[there] = np.fmax(seen_high, self.seen_high[at])[there]
+        for ahead in range(0, int(np.max(end - begin, initial=-1)) + 1, spacing):
+            place = begin + ahead
+            there = (place <= end) & (place >= 0) & (place < len(self)) & ~nothing
+            at = np.clip(place, 0, len(self) - 1)
+            seen_low[there] = np.fmin(seen_low, self.seen_low[at])[there]
+            seen_high[there] = np.fmax(seen_high, self.seen_high[at])[there]
         return IndexMap(low, high, seen_low, seen_high, self.step * step)
 
     def _beyond(self, ends: Places, places: npt.NDArray[np.int64]) -> Places:
@@ -105,7 +106,7 @@ class IndexMap:
         ([-1.0, 1.0, 3.0, 5.0, 7.0], [0.0, 1.0, 3.0, 5.0, 7.0])
         """
         first = np.arange(count) * stride - padding
-        return self.through(first, first + (kernel - 1) * dilation, stride)
+        return self.through(first, first + (kernel - 1) * dilation, stride, None, dilation)
 
     def transposed(
         self, kernel: int, stride: int, padding: int, dilation: int, count: int
@@ -113,11 +114,8 @@ class IndexMap:
         """After a transposed convolution: result o gets what lies under i·stride − padding + j."""
         reach = np.arange(count)[:, None] + padding - np.arange(kernel) * dilation
         places, fits = reach // stride, reach % stride == 0
-        first = np.where(fits, places, np.iinfo(np.int64).max).min(1)
-        last = np.where(fits, places, np.iinfo(np.int64).min).max(1)
-        nothing = ~fits.any(1)
-        first[nothing], last[nothing] = 1, 0
-        return self.through(first, last, 1 / stride)
+        there = fits & (places >= 0) & (places < len(self))
+        return self.through(*_ends(places, fits), 1 / stride, _ends(places, there))
 
     def adaptive(self, count: int) -> IndexMap:
         """After adaptive pooling to ``count`` results."""
@@ -137,7 +135,9 @@ class IndexMap:
             seen = np.where(places < 0, -places, np.minimum(places, 2 * (count - 1) - places))
         return self.through(places, places, 1.0, (seen, seen))
 
-    def interpolated(self, source: Places, reach: tuple[int, int], is_clipped: bool) -> IndexMap:
+    def interpolated(
+        self, source: npt.NDArray[np.floating], reach: tuple[int, int], is_clipped: bool
+    ) -> IndexMap:
         """After resizing, each result from the positions around ``source``, a fraction.
 
         Parameters
@@ -174,6 +174,16 @@ class IndexMap:
         """How far the middles of two maps are from each other at most, in pixels."""
         distance = np.abs(self.centre - other.centre)
         return float(np.nanmax(distance)) if not np.isnan(distance).all() else 0.0
+
+
+def _ends(
+    places: npt.NDArray[np.int64], fits: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The first and last of the places that fit in each row; 1 and 0 where there is none."""
+    first = np.where(fits, places, np.iinfo(np.int64).max).min(1)
+    last = np.where(fits, places, np.iinfo(np.int64).min).max(1)
+    some = fits.any(1)
+    return np.where(some, first, 1), np.where(some, last, 0)
 
 
 def joined(maps: Sequence[IndexMap]) -> IndexMap:

@@ -16,10 +16,12 @@ from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.alignments import Followed, alignment_of, followed
 from explain_widgets.live.entries import Call, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
+from explain_widgets.live.filter_weights import geometry
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.lookup import Table, called, layer_name
 from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, shape
+from explain_widgets.live.patches import image_in
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Room, Store
@@ -43,6 +45,8 @@ class FeatureLayer:
         Names of all entries with maps; ``("",)`` where the output is one tensor.
     layout
         How the entry is laid out as channels of maps.
+    has_filters
+        Whether `LiveModel.filters` shows its weights.
     """
 
     name: str
@@ -50,6 +54,7 @@ class FeatureLayer:
     entry: str
     entries: tuple[str, ...]
     layout: Layout
+    has_filters: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,8 +122,11 @@ class FeatureReader:
 
     def layers(self, sample: int) -> list[FeatureLayer]:
         """See `LiveModel.feature_layers`."""
-        table, layouts = self._table(sample), self._layouts(sample)
-        types = {row.name: row.type for row in table.rows}
+        table, layouts = self.table(sample), self.layouts(sample)
+        types, modules = (
+            {row.name: row.type for row in table.rows},
+            dict(self._module().named_modules()),
+        )
         found = []
         for call in sorted(table.calls.values(), key=lambda call: (not call.path, call.started)):
             shown = [entry for entry in call.entries if entry.has_maps]
@@ -127,7 +135,10 @@ class FeatureReader:
                 assert first is not None
                 layout = layouts.layout(call.name, first.name)
                 names = tuple(entry.name for entry in shown)
-                found.append(FeatureLayer(call.name, types[call.path], first.name, names, layout))
+                filters = geometry(modules[call.path]) is not None
+                found.append(
+                    FeatureLayer(call.name, types[call.path], first.name, names, layout, filters)
+                )
         return found
 
     def layout(
@@ -135,7 +146,7 @@ class FeatureReader:
     ) -> Layout:
         """See `LiveModel.layout`."""
         call = self._call(layer, sample)
-        return self._layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
+        return self.layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
 
     def alignment(
         self, layer: int | str, sample: int, entry: int | str | None, layout: Any = None
@@ -143,7 +154,7 @@ class FeatureReader:
         """See `LiveModel.alignment`."""
         call = self._call(layer, sample)
         name = pick_entry(call, entry).name
-        found = self._layouts(sample).layout(call.name, name, layout)
+        found = self.layouts(sample).layout(call.name, name, layout)
         args, kwargs = self._inputs(sample)
         source = followed(flat_tensors((args, kwargs)))
         traced = None if source is None else self._traces(sample, source).get((call.name, name))
@@ -179,19 +190,26 @@ class FeatureReader:
             raise GradientError(f"The target does not depend on the output of layer {call.name!r}.")
         return found[spot]
 
+    def image_shape(self, sample: int) -> Shape | None:
+        """Shape of the image among the inputs, None: there is none."""
+        image = image_in(flat_tensors(self._inputs(sample)))
+        return None if image is None else tuple(image.shape)
+
     # One run reads all that there is room for.
 
-    def _table(self, sample: int) -> Table:
+    def table(self, sample: int) -> Table:
+        """What is known of a sample's forward, which is run and read where nothing is."""
         if sample not in self._tables:
             self._read(sample, None)
         return self._tables[sample]
 
     def _call(self, layer: int | str, sample: int) -> Call:
-        table = self._table(sample)
+        table = self.table(sample)
         return called(layer_name(layer, table.rows), table.calls)
 
-    def _layouts(self, sample: int) -> Layouts:
-        table = self._table(sample)
+    def layouts(self, sample: int) -> Layouts:
+        """How the activations of a sample's forward are laid out."""
+        table = self.table(sample)
         if table.layouts is None:
             inputs = list(flat_tensors(self._inputs(sample)))
             layouts = Layouts(table.calls, table.rows, self._module(), inputs)
@@ -242,6 +260,8 @@ class FeatureReader:
 
         def differentiate(run: Run) -> None:
             assert run.recorder is not None
+            if run.recorder.has_parted:
+                raise RuntimeError("The model writes through what copies were made of.")
             scalar = self._target(run.output, target, sample)
             edges = run.recorder.edges
             if spot not in edges:

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import Ablations, HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Entry
 from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
+from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.lookup import GENERATED, Table
@@ -101,6 +103,7 @@ class LiveModel:
         self._features = FeatureReader(
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
+        self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -318,6 +321,33 @@ class LiveModel:
         """
         with self._reading():
             return self._features.gradient(layer, sample, target, entry)
+
+    def filters(self, layer: int | str, sample: int = 0) -> Filters:
+        """The weights of a convolution or linear layer, laid out for pictures.
+
+        As the layer computes with them: normalised, parametrised, quantised or adapted.
+
+        Parameters
+        ----------
+        layer
+            A name of ``named_modules()``, or an index into `modules`.
+        sample
+            In whose forward it is looked up what the layer sees (the image, a map).
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it has no such weights; the text names some that have.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.filters("").rgb().shape
+        torch.Size([6, 3, 5, 5])
+        """
+        with self._reading():
+            return self._filters.filters(layer, sample)
 
     def parameter_gradients(
         self, sample: int = 0, target: Target = None

@@ -63,7 +63,7 @@ class _Running:
     row: ModuleRow
     call: Call
     started: Any
-    inputs: set[int]  # addresses of their memory
+    inputs: list[tuple[Tensor, int]]  # with their versions; only where gradients are wanted
 
 
 class Recorder:
@@ -89,7 +89,9 @@ class Recorder:
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
         self._done = False
-        self._views: dict[Spot, tuple[weakref.ref[Tensor], int | None]] = {}
+        self._views: dict[Spot, tuple[weakref.ref[Tensor], int]] = {}
+        self._parted: list[tuple[Tensor, int]] = []
+        self.has_parted = False  # copies made along have changed what the model computes
         self.activations: dict[Spot, Tensor] = {}
         self.calls: dict[str, Call] = {}
         self.edges: dict[Spot, GradientEdge] = {}
@@ -125,6 +127,8 @@ class Recorder:
             for handle in handles:
                 handle.remove()
             self._copies.clear()
+            self._stack.clear()
+            self._parted.clear()
 
     def forward_ended(self) -> None:
         """Record no more: checkpointed modules are called again while gradients are computed."""
@@ -133,6 +137,8 @@ class Recorder:
             tensor = reference()
             if tensor is not None and version(tensor) != before:
                 del self.edges[spot]  # written into since: it has another place in the graph
+        self.has_parted = any(version(alias) != before for alias, before in self._parted)
+        self._parted.clear()
 
     def table(self) -> list[ModuleRow]:
         """The rows of this run in call order."""
@@ -154,8 +160,9 @@ class Recorder:
         self._order += 1
         row.calls += 1
         self.calls[name] = call
-        memory = set(map(_memory, inputs)) if self._wanted.edges_along else set()
-        self._stack.append(_Running(row, call, self._clock.now(), memory))
+        watched = inputs if self._wanted.edges else []
+        versions = [(tensor, version(tensor)) for tensor in watched]
+        self._stack.append(_Running(row, call, self._clock.now(), versions))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
@@ -195,19 +202,20 @@ class Recorder:
         for name, tensor in tensors.items():
             spot = (running.call.name, name)
             if spot in self._wanted.edges:
-                begun = self._watch_gradient(spot, tensor)
+                begun = self._watch_gradient(spot, tensor, running)
             elif along is not None and along(spot, _bytes(tensor)):
-                begun = self._watch_gradient_along(spot, tensor, running.inputs)
+                begun = self._watch_gradient_along(spot, tensor, running)
             else:
                 continue
             watched = _with_tensor(watched, tensor, begun)
         return None if watched is output else watched
 
-    def _watch_gradient(self, spot: Spot, tensor: Tensor) -> Tensor:
+    def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
         """Remember the place in the graph now: in-place operations may rebase the tensor later."""
         begun = tensor
-        if tensor.requires_grad and tensor._is_view():
-            # An in-place operation on a view takes this place out of the graph: go on with a copy.
+        if tensor.requires_grad and (tensor._is_view() or _is_handed_on(tensor, running)):
+            # An in-place operation on a view takes this place out of the graph, and what a module
+            # hands on has another way out, beside the module: go on with a copy.
             begun = tensor.clone()
         elif not tensor.requires_grad:
             if not torch.is_grad_enabled() or not _is_differentiable(tensor):
@@ -218,18 +226,24 @@ class Recorder:
         self.edges[spot] = get_gradient_edge(begun)
         return begun
 
-    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, inputs: set[int]) -> Tensor:
-        """The same where nothing was asked for: no copy of what may be written through to others.
-
-        A view keeps its place in the graph until someone writes into it.
-        """
+    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
+        """The same where nothing was asked for: whether a copy has changed anything is noted."""
         if tensor.requires_grad and tensor._is_view():
+            # It keeps its place in the graph until someone writes into it.
             self._views[spot] = weakref.ref(tensor), version(tensor)
             self.edges[spot] = get_gradient_edge(tensor)
             return tensor
-        if tensor.requires_grad or not (tensor._is_view() or _memory(tensor) in inputs):
-            return self._watch_gradient(spot, tensor)
-        return tensor
+        begun = self._watch_gradient(spot, tensor, running)
+        memory = {_memory(given) for given, _ in running.inputs}
+        if begun is not tensor and (tensor._is_view() or _memory(tensor) in memory):
+            parted = (tensor.detach(), begun.detach())
+            self._parted.extend((alias, version(alias)) for alias in parted)
+        return begun
+
+
+def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
+    """Whether it is one of the module's inputs, as it was."""
+    return any(given is tensor and version(given) == before for given, before in running.inputs)
 
 
 def _is_differentiable(tensor: Tensor) -> bool:

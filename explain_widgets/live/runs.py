@@ -42,8 +42,9 @@ Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 class Run:
     """One run under way or done.
 
-    ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses them (for gradients). ``mixed``: the weights moved
-    while it ran, so that it may mix two training steps.
+    ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses
+    them (for gradients). ``mixed``: the weights moved while it ran, so that it may mix two
+    training steps.
     """
 
     output: Any = None

@@ -97,12 +97,12 @@ def _resizing(operation: Operation) -> list[Traced | None]:
     ]
 
     def change(n: int, before: IndexMap, results: int) -> IndexMap:
-        places: npt.NDArray[Any] = np.arange(results)
+        places = np.arange(results)
         scale = 1 / given[n] if given[n] else len(before) / results
         if "nearest" in name:
             picked = np.floor((places + 0.5 * ("exact" in name)) * scale).astype(np.int64)
             return before.taken(np.minimum(picked, len(before) - 1), scale)
-        source = (places + 0.5) * scale - 0.5
+        source: npt.NDArray[np.floating] = (places + 0.5) * scale - 0.5
         if operation.get("align_corners"):
             source = 1.0 * places * ((len(before) - 1) / max(results - 1, 1))
         cubic = "cubic" in name
