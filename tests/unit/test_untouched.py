@@ -22,6 +22,9 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "gradient": lambda live: live.gradient("block1"),
     "input gradient": lambda live: live.gradient("input"),
     "parameter gradients": lambda live: live.parameter_gradients(),
+    "feature layers": lambda live: live.feature_layers(),
+    "alignment": lambda live: live.alignment("block1"),
+    "filters": lambda live: live.filters("head"),
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
 }
