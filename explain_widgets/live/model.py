@@ -99,7 +99,9 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._attention = AttentionReader(self._run, self._store, self._tables)
+        self._attention = AttentionReader(
+            self._run, self._target, self._sample, self._store, self._tables
+        )
         self._features = FeatureReader(
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
@@ -375,8 +377,19 @@ class LiveModel:
             self._run(sample, None, "parameters", differentiate)
         return found
 
-    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+    def attention_layers(self, sample: int = 0, derived: bool = False) -> list[AttentionLayer]:
         """Every attention call of the forward, in call order.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        derived
+            List behind them what is made of each stack of at least two layers of self-attention
+            over the same positions: ``"rollout"`` and ``"flow"`` (Abnar and Zuidema 2020), whose
+            head i is what comes through the layers 0 to i. Of several stacks with their part of
+            the model: ``"encoder.layers · rollout"``. Where positions are pooled the note begins
+            with "approximate". How stacks are told: `explain_widgets.live.attention.stacks`.
 
         Raises
         ------
@@ -384,7 +397,8 @@ class LiveModel:
             When none was found; the text says what was looked for and what ran.
         """
         with self._reading():
-            return self._attention.layers(sample)
+            made = self._attention.made_layers(sample).values() if derived else ()
+            return [*self._attention.layers(sample), *(one.layer for one in made)]
 
     def attention(
         self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
@@ -394,7 +408,7 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there; also the name of a rollout or flow.
         sample
             Which sample.
         ablate
@@ -407,9 +421,59 @@ class LiveModel:
             When there is no such call, or none at all.
         ValueError
             When there is no such head to ablate.
+        ImportError
+            When scipy is not installed, which flows are computed with.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(torch.nn.TransformerEncoder(layer, 3), torch.randn(2, 5, 16))
+        >>> live.attention("rollout").weights(head=2).shape
+        torch.Size([5, 5])
         """
         with self._reading():
             return self._attention.attention(layer, sample, ablate)
+
+    def gradient_attention(
+        self, layer: int | str = 0, sample: int = 0, target: Target = None
+    ) -> Attention:
+        """Gradient × attention of one call, (∇A ⊙ A)⁺: which weights raise the target.
+
+        ∇A = d target / d A, taken for all calls in one backward (Chefer, Gur and Wolf 2021,
+        "Generic Attention-model Explainability", equation 5 before the mean over heads).
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there. The name of a rollout: the measures
+            of all its layers, rolled out (their equation 6).
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token. What was read is kept by it, callables by identity.
+
+        Returns
+        -------
+        Attention
+            Its weights are the measure, ≥ 0; they do not sum to one.
+
+        Raises
+        ------
+        LayerError, NoAttentionError, GradientError, TargetError
+            When the call, its gradient or the target does not exist.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.gradient_attention(0, target=lambda output: output[0, 2, 7]).weights(head=1).shape
+        torch.Size([5, 5])
+        """
+        with self._reading():
+            return self._attention.gradient(layer, sample, target)
 
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
-from explain_widgets.live.entries import Call, entries_of
+from explain_widgets.live.entries import Call, entry_of
 from explain_widgets.live.freshness import version
+from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
@@ -43,8 +44,9 @@ class Wanted:
     in bytes, says whether a copy of it is kept. ``edges``: where gradients will be asked for;
     ``edges_along``: says whether they are wanted in another spot too, if looking there changes
     nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
-    its queries and keys, whether those are kept; None: not recorded. ``below_python``: look for it
-    among basic operations alone. ``ablate``: what happens to the heads of some attention calls.
+    its queries and keys, whether those are kept; None: not recorded. ``gradients``: whether the
+    gradients of those that are kept will be asked for, too. ``below_python``: look for it among
+    basic operations alone. ``ablate``: what happens to the heads of some attention calls.
     ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
     """
 
@@ -52,6 +54,7 @@ class Wanted:
     edges: frozenset[Spot] = frozenset()
     edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
+    gradients: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
     beside: AbstractContextManager[Any] | None = None
@@ -75,12 +78,16 @@ class Recorder:
         The module that will run.
     wanted
         What to keep.
+    counts
+        The numbers of parameters by module, where they are known.
     """
 
-    def __init__(self, module: nn.Module, wanted: Wanted) -> None:
+    def __init__(
+        self, module: nn.Module, wanted: Wanted, counts: dict[str, int] | None = None
+    ) -> None:
         self._module = module
         self._wanted = wanted
-        self._rows = empty_rows(module)
+        self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
         self._stack: list[_Running] = []
         self._thread = threading.get_ident()
@@ -148,6 +155,12 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        # What is asked of tensors here is no part of the forward: modes that look on need not see
+        # it, and would take longer over it than all the rest.
+        with torch._C.DisableTorchFunction():
+            self._entered(module, args, kwargs)
+
+    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
@@ -160,29 +173,32 @@ class Recorder:
         self._order += 1
         row.calls += 1
         self.calls[name] = call
-        watched = inputs if self._wanted.edges else []
-        versions = [(tensor, version(tensor)) for tensor in watched]
+        versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
         self._stack.append(_Running(row, call, self._clock.now(), versions))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
-        running = self._stack.pop()
-        call = running.call
-        self._clock.add(running.row, running.started)
+        with torch._C.DisableTorchFunction():
+            return self._left(output)
+
+    def _left(self, output: Any) -> Any:
+        running, wanted = self._stack.pop(), self._wanted
+        row, call = running.row, running.call
+        self._clock.add(row, running.started)
         tensors = dict(named_tensors(output))
-        running.row.bytes += sum(map(_bytes, tensors.values()))
-        call.entries = entries_of(output)
+        row.bytes += sum(map(_bytes, tensors.values()))
+        call.entries = tuple(entry_of(name, tensor) for name, tensor in tensors.items())
         call.ended = self._order
         self._order += 1
-        if running.row.calls == 1:
-            running.row.output_shapes = tuple(entry.shape for entry in call.entries)
+        if row.calls == 1:
+            row.output_shapes = tuple(entry.shape for entry in call.entries)
         for name, tensor in tensors.items():
-            if self._wanted.activations((call.name, name), _bytes(tensor)):
+            if wanted.activations((call.name, name), _bytes(tensor)):
                 self.activations[call.name, name] = self._kept_copy(tensor)
-            if self._wanted.seen is not None:
-                self._wanted.seen((call.name, name), tensor)
-        return self._watch_gradients(running, output, tensors)
+            if wanted.seen is not None:
+                wanted.seen((call.name, name), tensor)
+        return self._watch_gradients(running, output, tensors) if wanted.edges else None
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
@@ -197,8 +213,8 @@ class Recorder:
         return kept
 
     def _watch_gradients(self, running: _Running, output: Any, tensors: dict[str, Tensor]) -> Any:
-        """The output as the model goes on with it; None: as it is."""
-        watched, along = output, self._wanted.edges_along
+        """Remember where gradients will pass; what to go on with, None: the output as it is."""
+        going_on, along = output, self._wanted.edges_along
         for name, tensor in tensors.items():
             spot = (running.call.name, name)
             if spot in self._wanted.edges:
@@ -207,23 +223,14 @@ class Recorder:
                 begun = self._watch_gradient_along(spot, tensor, running)
             else:
                 continue
-            watched = _with_tensor(watched, tensor, begun)
-        return None if watched is output else watched
+            going_on = _with_tensor(going_on, tensor, begun)
+        return None if going_on is output else going_on
 
     def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
-        """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        begun = tensor
-        if tensor.requires_grad and (tensor._is_view() or _is_handed_on(tensor, running)):
-            # An in-place operation on a view takes this place out of the graph, and what a module
-            # hands on has another way out, beside the module: go on with a copy.
-            begun = tensor.clone()
-        elif not tensor.requires_grad:
-            if not torch.is_grad_enabled() or not _is_differentiable(tensor):
-                return tensor
-            # Nothing before this layer needs a gradient (frozen weights, token ids): begin here.
-            # The copy is no leaf, so that in-place operations on it stay allowed.
-            begun = tensor.detach().requires_grad_().clone()
-        self.edges[spot] = get_gradient_edge(begun)
+        # What a module hands on has another way out, beside the module.
+        begun, edge = watched(tensor, _is_handed_on(tensor, running))
+        if edge is not None:
+            self.edges[spot] = edge
         return begun
 
     def _watch_gradient_along(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
@@ -244,10 +251,6 @@ class Recorder:
 def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
     """Whether it is one of the module's inputs, as it was."""
     return any(given is tensor and version(given) == before for given, before in running.inputs)
-
-
-def _is_differentiable(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _bytes(tensor: Tensor) -> int:
