@@ -35,13 +35,14 @@ def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor
         ) from error
 
 
-def watched(tensor: Tensor) -> tuple[Tensor, GradientEdge | None]:
+def watched(tensor: Tensor, copied: bool = False) -> tuple[Tensor, GradientEdge | None]:
     """What a forward goes on with for ``tensor``, and the place where its gradient will pass.
 
     The place is remembered now, since in-place operations may rebase the tensor later; None: no
-    gradients are recorded, or the tensor holds integers.
+    gradients are recorded, or the tensor holds integers. ``copied``: go on with a copy in any case,
+    so that the gradient is of what goes on here, not of the tensor elsewhere.
     """
-    if tensor.requires_grad and not tensor._is_view():
+    if tensor.requires_grad and not (copied or tensor._is_view()):
         return tensor, get_gradient_edge(tensor)
     if tensor.requires_grad:
         # An in-place operation on a view takes this place out of the graph: go on with a copy.

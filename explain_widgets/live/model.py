@@ -11,26 +11,27 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import NONE, Ablations, HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
-from explain_widgets.live.errors import GradientError, NeedsHomeThreadError
+from explain_widgets.live.entries import Entry
+from explain_widgets.live.errors import NeedsHomeThreadError
+from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
+from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.head_statistics import HeadSummary, head_summaries
-from explain_widgets.live.lookup import (
-    GENERATED,
-    Table,
-    layer_name,
-    raise_missing,
-)
+from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
-from explain_widgets.live.store import Room, Store, parse_memory
+from explain_widgets.live.store import Store, parse_memory
 from explain_widgets.live.targets import Target, logits, target_value
 
 READ_DURING_TRAINING = "read during training"
@@ -102,6 +103,10 @@ class LiveModel:
         self._attention = AttentionReader(
             self._run, self._target, self._sample, self._store, self._tables
         )
+        self._features = FeatureReader(
+            self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
+        )
+        self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -201,7 +206,90 @@ class LiveModel:
         with self._reading():
             return self._table(sample).rows
 
-    def activation(self, layer: int | str, sample: int = 0) -> Tensor:
+    def feature_layers(self, sample: int = 0) -> list[FeatureLayer]:
+        """Every module whose output can be shown as maps, in call order, the model itself last.
+
+        One forward reads them all; `activation` then answers from what is kept of it.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.feature_layers()[0].words
+        '6 channels of 24 × 24'
+        """
+        with self._reading():
+            return self._features.layers(sample)
+
+    def entries(self, layer: int | str, sample: int = 0) -> list[Entry]:
+        """The tensors that a module returns: ``name`` (for ``entry=``), ``shape`` and ``dtype``.
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it was never called.
+        """
+        with self._reading():
+            return self._features.entries(layer, sample)
+
+    def layout(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Layout:
+        """How an activation is laid out as channels of maps.
+
+        Parameters
+        ----------
+        layer, sample, entry
+            As in `activation`.
+        layout
+            To have it otherwise, as `choose_layout` takes it: ``"channels_last"``, or the role of
+            each axis.
+
+        Raises
+        ------
+        LayerError
+            As in `activation`.
+        ValueError
+            When ``layout`` does not fit; the text says what does.
+        """
+        with self._reading():
+            return self._features.layout(layer, sample, entry, layout)
+
+    def alignment(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Alignment:
+        """Where the positions of a layer's maps lie on the input.
+
+        The input is followed through the operations of one forward (kernel sizes, strides,
+        padding, dilation; tokens back to their patches); where the way is not understood the map
+        counts as stretched over the input. ``.source`` says which.
+
+        Parameters
+        ----------
+        layer, sample, entry, layout
+            As in `layout`.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5, stride=2), torch.rand(2, 3, 29, 29))
+        >>> live.alignment("").box(y=1, x=0)
+        (2, 0, 7, 5)
+        """
+        with self._reading():
+            return self._features.alignment(layer, sample, entry, layout)
+
+    def activation(
+        self, layer: int | str, sample: int = 0, entry: int | str | None = None
+    ) -> Tensor:
         """The output tensor of a module.
 
         Parameters
@@ -211,30 +299,39 @@ class LiveModel:
             `modules`.
         sample
             Which sample.
+        entry
+            Of several tensors in the output, the one by this name (``"1.0"``,
+            ``"hidden_states.3"``) or index of `entries`; None: the first of floating point.
 
         Returns
         -------
         Tensor
             As the module returned it, before later in-place operations, detached, on its device.
-            Of several tensors in the output, the first of floating point.
 
         Raises
         ------
         LayerError
-            When there is no such layer, it was never called, or it returns no tensor.
+            When there is no such layer or entry, it was never called, or it returns no tensor.
         """
         with self._reading():
-            name = layer_name(layer, self.modules(sample))
-            key = ("activation", sample, name)
-            return self._kept(key, lambda: self._read_activation(name, sample))
+            return self._features.activation(layer, sample, entry)
 
-    def gradient(self, layer: int | str, sample: int = 0, target: Target = None) -> Tensor:
+    def gradient(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        target: Target = None,
+        entry: int | str | None = None,
+    ) -> Tensor:
         """D target / d activation of a module, or of the input (``layer="input"``).
+
+        One backward reads those of all layers, where the target is a class or None.
 
         Parameters
         ----------
-        layer
-            As in `activation`; ``"input"``: the first input tensor of floating point.
+        layer, entry
+            As in `activation`; ``"input"``: the first input tensor of floating point, or the one
+            of this name (or number, of positional arguments).
         sample
             Which sample.
         target
@@ -252,9 +349,34 @@ class LiveModel:
             When the layer, its gradient or the target does not exist.
         """
         with self._reading():
-            if layer == "input":
-                return self._input_gradient(sample, target)
-            return self._layer_gradient(layer_name(layer, self.modules(sample)), sample, target)
+            return self._features.gradient(layer, sample, target, entry)
+
+    def filters(self, layer: int | str, sample: int = 0) -> Filters:
+        """The weights of a convolution or linear layer, laid out for pictures.
+
+        As the layer computes with them: normalised, parametrised, quantised or adapted.
+
+        Parameters
+        ----------
+        layer
+            A name of ``named_modules()``, or an index into `modules`.
+        sample
+            In whose forward it is looked up what the layer sees (the image, a map).
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it has no such weights; the text names some that have.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.filters("").rgb().shape
+        torch.Size([6, 3, 5, 5])
+        """
+        with self._reading():
+            return self._filters.filters(layer, sample)
 
     def parameter_gradients(
         self, sample: int = 0, target: Target = None
@@ -450,6 +572,7 @@ class LiveModel:
         [0, 1]
         """
         return list(head_summaries(self, sample, every))
+
     def with_model(self, model: nn.Module) -> LiveModel:
         """Another model on the same samples, called and run in the same way.
 
@@ -513,6 +636,7 @@ class LiveModel:
         rebuilt = self._runner.follow()
         if rebuilt:
             self._attention.model_changed()
+            self._features.model_changed()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:
@@ -539,11 +663,9 @@ class LiveModel:
         self._mixed = self._mixed or run.mixed
         if run.recorder is not None:
             known = self._tables.get(sample)
-            rows, tensorless = run.recorder.table(), frozenset(run.recorder.tensorless)
+            rows, calls = run.recorder.table(), run.recorder.calls
             self._tables[sample] = (
-                Table(rows, tensorless)
-                if known is None
-                else replace(known, rows=rows, tensorless=tensorless)
+                Table(rows, calls) if known is None else replace(known, rows=rows, calls=calls)
             )
         return run
 
@@ -574,58 +696,6 @@ class LiveModel:
         scores = logits(output, self._last_position(sample)).detach().clone()
         self._store.put(("scores", sample), scores, scores.nbytes)
         return scores
-
-    def _read_activation(self, name: str, sample: int) -> Tensor:
-        room = Room(self._store.limit // 2, name)
-        run = self._run(sample, Wanted(activations=room.keeps))
-        assert run.recorder is not None
-        kept = run.recorder.activations
-        if name not in kept:
-            raise_missing(name, run)
-        for call, tensor in kept.items():
-            if call != name:
-                self._store.put(("activation", sample, call), tensor, tensor.nbytes)
-        self._store.put(("activation", sample, name), kept[name], kept[name].nbytes)
-        return kept[name]
-
-    def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:
-        found: list[Tensor | None] = []
-
-        def differentiate(run: Run) -> None:
-            assert run.recorder is not None
-            scalar = self._target(run.output, target, sample)
-            edge = run.recorder.edges.get(name)
-            if edge is None:
-                raise_missing(name, run)
-            else:
-                found.extend(differentiated(scalar, [edge], f"layer {name!r}"))
-
-        self._run(sample, Wanted(edges=frozenset({name})), "activations", differentiate)
-        if found[0] is None:
-            raise GradientError(f"The target does not depend on the output of layer {name!r}.")
-        return found[0].detach()
-
-    def _input_gradient(self, sample: int, target: Target) -> Tensor:
-        args, kwargs = self._inputs(sample)
-        tensor = next((t for t in flat_tensors((args, kwargs)) if t.is_floating_point()), None)
-        if tensor is None:
-            raise GradientError(
-                "The input holds no tensor of floating point (token ids have no gradient): ask for "
-                "the gradient at the embedding layer instead."
-            )
-        leaf = tensor.detach().clone().requires_grad_()
-        swap = lambda value: leaf if value is tensor else value  # noqa: E731
-        inputs = torch.utils._pytree.tree_map_only(Tensor, swap, (args, kwargs))
-        found: list[Tensor | None] = []
-
-        def differentiate(run: Run) -> None:
-            scalar = self._target(run.output, target, sample)
-            found.extend(differentiated(scalar, [leaf], "the input"))
-
-        self._run(sample, None, "activations", differentiate, inputs)
-        if found[0] is None:
-            raise GradientError("The target does not depend on the input.")
-        return found[0].detach()
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
         return target_value(output, target, self._last_position(sample))

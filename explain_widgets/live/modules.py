@@ -100,19 +100,34 @@ def model_device(model: nn.Module) -> torch.device:
 
 def flat_tensors(value: object) -> Iterator[Tensor]:
     """The tensors in tuples, lists, mappings, dataclasses and model outputs, in order."""
+    return (tensor for _, tensor in named_tensors(value))
+
+
+def named_tensors(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in tuples, lists, mappings, dataclasses and model outputs, with keys, in order.
+
+    The keys of nested containers are joined: ``"hidden_states.3"``; a bare tensor has none.
+    """
     if isinstance(value, Tensor):
-        yield value
-    elif value is None or isinstance(value, (bool, int, float, str)):
+        yield name, value
+        return
+    if value is None or isinstance(value, (bool, int, float, str)):
         return  # most of what modules are called with: the checks below take longer
+    before = f"{name}." if name else ""
+    for key, item in _items(value):
+        yield from named_tensors(item, f"{before}{key}")
+
+
+def _items(value: object) -> Iterator[tuple[object, object]]:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
     elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from flat_tensors(item)
+        yield from enumerate(value)
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from flat_tensors(item)
+        yield from value.items()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield from flat_tensors(getattr(value, entry.name, None))
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name, None)
 
 
 def shape(tensor: Tensor) -> Shape:

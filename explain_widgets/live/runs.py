@@ -43,12 +43,13 @@ Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 class Run:
     """One run under way or done.
 
-    ``parameters``: by name, as the run uses them (for gradients by parameters). ``watch``: where
-    gradients pass the attention. ``mixed``: the weights moved while it ran, so that it may mix two
-    training steps.
+    ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses
+    them (for gradients by parameters). ``watch``: where gradients pass the attention. ``mixed``:
+    the weights moved while it ran, so that it may mix two training steps.
     """
 
     output: Any = None
+    module: nn.Module | None = None
     recorder: Recorder | None = None
     attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -219,11 +220,13 @@ class Runner:
         before = quick_state(tensors)
         with ExitStack() as stack:
             stack.enter_context(_plain_thread(gradients != "none"))
-            module = stack.enter_context(self._runs.ready(self._train_mode))
+            run.module = module = stack.enter_context(self._runs.ready(self._train_mode))
             run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
             if wanted is not None:
                 recorder = Recorder(module, wanted, self._runs.counts)
                 run.recorder = stack.enter_context(recorder.attached())
+                if wanted.beside is not None:
+                    stack.enter_context(wanted.beside)
             capture = self._capture(run, wanted, module)
             try:
                 with capture.looking() if capture else self._plain_paths(wanted):

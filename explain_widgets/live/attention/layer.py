@@ -5,30 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.patches import ImageGrid
 
 BATCHED = "batch entries follow each other as heads"
 """In the note of a call of more than one batch entry."""
-
-
-@dataclass(frozen=True)
-class ImageGrid:
-    """Positions that are patches of the image of a sample, row by row.
-
-    Attributes
-    ----------
-    start
-        Position of the first patch: class tokens, or text, come before.
-    height, width
-        Patches, padding included.
-    image_height, image_width
-        Patches that the image covers, from the top left.
-    """
-
-    start: int
-    height: int
-    width: int
-    image_height: int
-    image_width: int
 
 
 @dataclass(frozen=True)
