@@ -309,7 +309,7 @@ def test_what_is_not_there_is_said(explorer: Any) -> None:
     ("value", "message"),
     [
         ([3, 0, 0], "compared sample must be 0 to 2, not 3"),
-        ([0, 2, 0], "compared layer must be 0 to 1, not 2"),
+        ([0, 9, 0], "compared layer must be 0 to [0-9], not 9"),
         ([0, 1, 2], "compared head must be 0 to 1, not 2"),
         ([0, 0, -1], "compared head must be 0 to 3, not -1"),
         ([0, 0, 0, 1], "make the explorer with other="),

@@ -16,6 +16,7 @@ from explain_widgets.analysis.derived import grouped, value_weighted, without_ke
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
+from explain_widgets.live.lookup import pick
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
 from explain_widgets.live.samples.groups import Units, unit_edges, united
@@ -152,8 +153,16 @@ class Lenses:
         return self._live.attention_layers(sample, derived=True)
 
     def attention(self, layer: int, sample: int, lens: Lens) -> Attention:
-        """One of `layers` through a lens."""
-        described = self.layers(sample)[layer]
+        """One of `layers` through a lens.
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer.
+        """
+        offered = self.layers(sample)
+        name = pick(layer, [one.name for one in offered], "attention layer")
+        described = next(one for one in offered if one.name == name)
         base = self._base(described, sample, lens)
         if replace(lens, ablated=(), measure="weights", target=None) == Lens() and (
             lens.measure != "value-weighted"
