@@ -262,7 +262,7 @@ describe("the grid coloured by a statistic", () => {
 
   it("hatches heads to which it does not apply, and says so and when it is not complete", async () => {
     await show({ grid_by: "induction" });
-    await vi.waitFor(() => expect(text(".xw-overview .xw-note")).toBe("hatched: 12 n/a here."));
+    await vi.waitFor(() => expect(text(".xw-overview .xw-note")).toBe("12 hatched: n/a here."));
     const { data, width } = drawn.get(grid()) as ImageData;
     const pixels = (head: number) =>
       Array.from({ length: 144 }, (_, cell) => {

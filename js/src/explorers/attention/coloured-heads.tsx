@@ -51,7 +51,7 @@ function Heads({ store, statistics, table, column }: HeadsProps) {
   const said = [
     done < heads.length ? `${done} of ${heads.length} heads so far` : "",
     note === "" ? "" : `from ${note}`,
-    missing > 0 ? `hatched: ${missing} ${why}` : "",
+    missing > 0 ? `${missing} hatched: ${why}` : "",
   ];
   return (
     <>

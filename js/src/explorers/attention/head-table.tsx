@@ -1,3 +1,4 @@
+import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { useSize } from "../../marks/use-size";
@@ -105,34 +106,39 @@ export function rowAfter(key: string, at: number, count: number, page: number): 
   return step === undefined ? null : Math.max(0, Math.min(count - 1, at + step));
 }
 
+/** Scrolls to the row that is picked, and to the first one after sorting. */
+function useScrolled(box: RefObject<HTMLElement | null>, at: number, row: number, room: number, sort: Sort) {
+  useLayoutEffect(() => {
+    if (box.current !== null) box.current.scrollTop = 0;
+  }, [box, sort]);
+  useLayoutEffect(() => {
+    const target = box.current;
+    if (target === null || row < 0) return;
+    if (at * ROW < target.scrollTop) target.scrollTop = at * ROW;
+    else if ((at + 1) * ROW > target.scrollTop + room) target.scrollTop = (at + 1) * ROW - room;
+    // Where it stands changes with every part of a long answer: only its picking scrolls.
+  }, [box, row, room]);
+}
+
 /** All heads as a table of which only the rows in sight are drawn; arrow keys pick the next. */
 function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
   const { selection, sort, lost } = store.state;
   const id = useUniqueId();
   const box = useRef<HTMLDivElement>(null);
-  const { height } = useSize(box, { width: 600, height: 400 });
+  const room = useSize(box, { width: 600, height: 400 }).height - HEADER;
   const [top, setTop] = useState(0);
   const order = useMemo(() => sortedRows(table, sort), [table, sort]);
-  const largest = useMemo(() => table.columns.map((_, column) => rangeOf(table, column)?.[1] ?? 0), [table]);
+  const largest = useMemo(() => table.columns.map((_, at) => rangeOf(table, at)?.[1] ?? 0), [table]);
   const row = rowOf(table, selection.layer, selection.head);
-  const room = height - HEADER;
-  useLayoutEffect(() => {
-    if (box.current !== null) box.current.scrollTop = 0;
-  }, [sort]);
-  useLayoutEffect(() => {
-    const target = box.current;
-    const above = ROW * order.indexOf(row);
-    if (target === null || row < 0) return;
-    if (above < target.scrollTop) target.scrollTop = above;
-    else if (above + ROW > target.scrollTop + room) target.scrollTop = above + ROW - room;
-  }, [row, room]);
+  const at = order.indexOf(row);
+  useScrolled(box, at, row, room, sort);
   const pick = (next: number | undefined, event: Event) => {
-    const place = next === undefined ? undefined : table.heads[next];
+    const place = table.heads[next ?? -1];
     if (place !== undefined && lost === null) store.move({ ...place }, event);
   };
   const press = (event: KeyboardEvent) => {
     if ((event.target as Element).closest("button") !== null) return; // of the header
-    const next = rowAfter(event.key, order.indexOf(row), order.length, Math.floor(room / ROW));
+    const next = rowAfter(event.key, at, order.length, Math.floor(room / ROW));
     if (next === null) return;
     event.preventDefault();
     pick(order[next], event);

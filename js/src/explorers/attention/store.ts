@@ -447,16 +447,20 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     if (revision !== this.revision) {
       const isFirst = this.revision === null;
       this.revision = revision;
-      this.forget();
-      this.askClasses(performance.now());
-      // While a cell trains, each picture is of another state: the grid follows when it is over.
-      if (!isFirst && !this.kernelBusy()) {
-        this.askGrid(performance.now());
-        this.askStatistics(performance.now());
-      }
-      if (!isFirst) this.askChange(performance.now());
+      if (!isFirst) this.readAnew(performance.now());
     }
     if (!answer.partial && selection !== null) this.heads.set(selection, answer);
+  }
+
+  /** The model has changed: what was read beside the picked head is of another state. */
+  private readAnew(began: number): void {
+    this.forget();
+    this.askChange(began);
+    this.askClasses(began);
+    // While a cell trains, each picture is of another state: the heads follow when it is over.
+    if (this.kernelBusy()) return;
+    this.askGrid(began);
+    this.askStatistics(began);
   }
 
   private drawHead(
