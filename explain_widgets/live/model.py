@@ -23,11 +23,11 @@ from explain_widgets.live.attention.ablation import (
 from explain_widgets.live.errors import (
     GradientError,
     LayerError,
-    NeedsHomeThreadError,
     NoAttentionError,
 )
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import (
     GENERATED,
     Table,
@@ -43,7 +43,7 @@ from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.store import Room, Store, parse_memory
-from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.targets import Target, logits, target_value
 
 READ_DURING_TRAINING = "read during training"
 
@@ -158,6 +158,32 @@ class LiveModel:
             without = self._ablations(ablate, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
+
+    def class_scores(self, sample: int = 0) -> Tensor:
+        """The scores that classes are predicted from: the logits of one sample.
+
+        Unlike `output` it keeps no more than these.
+
+        Returns
+        -------
+        Tensor
+            (classes,), detached; (1,) where the model returns a single number. Of outputs
+            (1, time, vocabulary) those at the last unpadded position.
+
+        Raises
+        ------
+        TargetError
+            When no class scores can be told in the model's output.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.class_scores(sample=2).softmax(0).shape
+        torch.Size([3])
+        """
+        with self._reading():
+            return self._kept(("scores", sample), lambda: self._read_scores(sample))
 
     def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
         """How the output changes when attention heads are taken out of the forward.
@@ -348,13 +374,18 @@ class LiveModel:
             return lists
 
     @property
+    def home(self) -> Home:
+        """The notebook's own thread, in which every run is allowed."""
+        return self._runner.home
+
+    @property
     def is_home(self) -> bool:
-        """Whether the calling thread is the notebook's own, in which every run is allowed."""
-        return self._runner.home.is_current()
+        """Whether the calling thread is `home`."""
+        return self.home.is_current()
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
-        return self._runner.home.call_when_free(function)
+        return self.home.call_when_free(function)
 
     def refresh(self) -> None:
         """Forget what was read: the next question runs the model again."""
@@ -436,13 +467,7 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        at_home = self.is_home
-        if self.samples.draws_random and not at_home:
-            raise NeedsHomeThreadError(
-                "Reading a sample draws random numbers, which a running cell may be drawing as "
-                "well: waiting for it to end."
-            )
-        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
+        return self.home.read(self.samples, sample, self.device)
 
     def _ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
         given = list(given)
@@ -462,6 +487,15 @@ class LiveModel:
         output = _detached(self._run(sample, wanted).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
+
+    def _read_scores(self, sample: int) -> Tensor:
+        output = self._store.get(("output", sample, NONE))
+        if output is None:
+            output = self._run(sample, None).output
+        # A copy: a row of a large output would keep all of it.
+        scores = logits(output, self._last_position(sample)).detach().clone()
+        self._store.put(("scores", sample), scores, scores.nbytes)
+        return scores
 
     def _read_activation(self, name: str, sample: int) -> Tensor:
         room = Room(self._store.limit // 2, name)
