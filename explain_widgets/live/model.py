@@ -13,28 +13,16 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.attention.ablation import (
-    NONE,
-    Ablations,
-    HeadAblation,
-    by_layer,
-    checked,
-)
-from explain_widgets.live.errors import (
-    GradientError,
-    LayerError,
-    NoAttentionError,
-)
+from explain_widgets.live.attention.ablation import NONE, Ablations, HeadAblation
+from explain_widgets.live.attention_reader import AttentionReader
+from explain_widgets.live.errors import GradientError
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import (
     GENERATED,
     Table,
-    generated_ids,
     layer_name,
-    nothing_found,
-    pick,
     raise_missing,
 )
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
@@ -111,7 +99,9 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._below_python: bool | None = None  # not known yet
+        self._attention = AttentionReader(
+            self._run, self._target, self._sample, self._store, self._tables
+        )
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -155,7 +145,7 @@ class LiveModel:
             Tensors, or the containers the model returns, with every tensor detached.
         """
         with self._reading():
-            without = self._ablations(ablate, sample)
+            without = self._attention.ablations(ablate, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
 
@@ -292,8 +282,19 @@ class LiveModel:
             self._run(sample, None, "parameters", differentiate)
         return found
 
-    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+    def attention_layers(self, sample: int = 0, derived: bool = False) -> list[AttentionLayer]:
         """Every attention call of the forward, in call order.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        derived
+            List behind them what is made of each stack of at least two layers of self-attention
+            over the same positions: ``"rollout"`` and ``"flow"`` (Abnar and Zuidema 2020), whose
+            head i is what comes through the layers 0 to i. Of several stacks with their part of
+            the model: ``"encoder.layers · rollout"``. Where positions are pooled the note begins
+            with "approximate". How stacks are told: `explain_widgets.live.attention.stacks`.
 
         Raises
         ------
@@ -301,13 +302,8 @@ class LiveModel:
             When none was found; the text says what was looked for and what ran.
         """
         with self._reading():
-            table = self._tables.get(sample)
-            if table is None or table.attention is None:
-                self._read_attention(sample, None)
-                table = self._tables[sample]
-            if not table.attention:
-                raise NoAttentionError(nothing_found(table))
-            return table.attention
+            made = self._attention.made_layers(sample).values() if derived else ()
+            return [*self._attention.layers(sample), *(one.layer for one in made)]
 
     def attention(
         self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
@@ -317,7 +313,7 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there; also the name of a rollout or flow.
         sample
             Which sample.
         ablate
@@ -330,19 +326,59 @@ class LiveModel:
             When there is no such call, or none at all.
         ValueError
             When there is no such head to ablate.
+        ImportError
+            When scipy is not installed, which flows are computed with.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(torch.nn.TransformerEncoder(layer, 3), torch.randn(2, 5, 16))
+        >>> live.attention("rollout").weights(head=2).shape
+        torch.Size([5, 5])
         """
         with self._reading():
-            names = [found.name for found in self.attention_layers(sample)]
-            name = pick(layer, names, "attention layer")
-            without = self._ablations(ablate, sample)
-            key = ("attention", sample, name, without)
-            kept: Attention | None = self._store.get(key)
-            if kept is None:
-                self._read_attention(sample, name, without)
-                kept = self._store.get(key)
-            if kept is None:
-                raise LayerError(f"The attention of {name!r} was not called in a second run.")
-            return kept
+            return self._attention.attention(layer, sample, ablate)
+
+    def gradient_attention(
+        self, layer: int | str = 0, sample: int = 0, target: Target = None
+    ) -> Attention:
+        """Gradient × attention of one call, (∇A ⊙ A)⁺: which weights raise the target.
+
+        ∇A = d target / d A, taken for all calls in one backward (Chefer, Gur and Wolf 2021,
+        "Generic Attention-model Explainability", equation 5 before the mean over heads).
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there. The name of a rollout: the measures
+            of all its layers, rolled out (their equation 6).
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token. What was read is kept by it, callables by identity.
+
+        Returns
+        -------
+        Attention
+            Its weights are the measure, ≥ 0; they do not sum to one.
+
+        Raises
+        ------
+        LayerError, NoAttentionError, GradientError, TargetError
+            When the call, its gradient or the target does not exist.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.gradient_attention(0, target=lambda output: output[0, 2, 7]).weights(head=1).shape
+        torch.Size([5, 5])
+        """
+        with self._reading():
+            return self._attention.gradient(layer, sample, target)
 
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.
@@ -427,7 +463,7 @@ class LiveModel:
     def _check_fresh(self) -> None:
         rebuilt = self._runner.follow()
         if rebuilt:
-            self._below_python = None
+            self._attention.model_changed()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:
@@ -469,21 +505,8 @@ class LiveModel:
     def _sample(self, sample: int) -> Sample:
         return self.home.read(self.samples, sample, self.device)
 
-    def _ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
-        given = list(given)
-        return checked(given, self._heads(sample)) if given else NONE
-
-    def _heads(self, sample: int) -> dict[str, int]:
-        return {layer.name: layer.heads for layer in self.attention_layers(sample)}
-
     def _read_output(self, sample: int, without: Ablations) -> Any:
-        wanted = None
-        if without:
-            wanted = Wanted(
-                attention=lambda name, size: False,
-                below_python=bool(self._below_python),
-                ablate=by_layer(without, self._heads(sample)),
-            )
+        wanted = self._attention.wanted(sample, without)
         output = _detached(self._run(sample, wanted).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
@@ -509,38 +532,6 @@ class LiveModel:
                 self._store.put(("activation", sample, call), tensor, tensor.nbytes)
         self._store.put(("activation", sample, name), kept[name], kept[name].nbytes)
         return kept[name]
-
-    def _read_attention(self, sample: int, name: str | None, without: Ablations = NONE) -> None:
-        """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
-        run = self._run_for_attention(sample, name, without)
-        if not without:
-            self._tables[sample] = replace(
-                self._tables[sample],
-                attention=[layer for layer, _ in run.attention],
-                problems=tuple(run.problems),
-                generated=generated_ids(run.output),
-            )
-        kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
-        for call, attention in sorted(kept, key=lambda item: item[0] == name):
-            key = ("attention", sample, call, without)
-            self._store.put(key, attention, attention.nbytes)
-
-    def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
-        """The run that shows attention: below Python only where nothing is seen from there."""
-        run: Run | None = None
-        for below_python in (False, True) if self._below_python is None else (self._below_python,):
-            room = Room(self._store.limit // 2, name)
-            problems = [] if run is None else run.problems
-            ablate = by_layer(without, self._heads(sample)) if without else {}
-            run = self._run(
-                sample, Wanted(attention=room.keeps, below_python=below_python, ablate=ablate)
-            )
-            run.problems[:0] = problems
-            if run.attention:
-                self._below_python = below_python
-                break
-        assert run is not None
-        return run
 
     def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:
         found: list[Tensor | None] = []

@@ -51,9 +51,9 @@ def module_paths(model: nn.Module) -> dict[int, str]:
     return {id(module): name for name, module in model.named_modules()}
 
 
-def empty_rows(model: nn.Module) -> dict[str, ModuleRow]:
-    """A row for each module, nothing called yet."""
-    counts = parameter_counts(model)
+def empty_rows(model: nn.Module, counts: dict[str, int] | None = None) -> dict[str, ModuleRow]:
+    """A row for each module, nothing called yet; ``counts``: `parameter_counts`, where known."""
+    counts = parameter_counts(model) if counts is None else counts
     return {
         name: ModuleRow(name, type(module).__name__, parameters=counts[name])
         for name, module in model.named_modules()
@@ -102,11 +102,13 @@ def flat_tensors(value: object) -> Iterator[Tensor]:
     """The tensors in tuples, lists, mappings, dataclasses and model outputs, in order."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from flat_tensors(item)
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        return  # most of what modules are called with: the checks below take longer
     elif isinstance(value, (tuple, list)):
         for item in value:
+            yield from flat_tensors(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
             yield from flat_tensors(item)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for entry in dataclasses.fields(value):

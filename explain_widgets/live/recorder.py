@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge
 
 from explain_widgets.live.attention.ablation import LayerAblation
 from explain_widgets.live.freshness import version
+from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
@@ -39,6 +40,7 @@ class Wanted:
     size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
     gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
     with the bytes of its queries and keys, whether those are kept; None: not recorded.
+    ``gradients``: whether the gradients of those that are kept will be asked for, too.
     ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
     heads of some attention calls.
     """
@@ -46,6 +48,7 @@ class Wanted:
     activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
     edges: frozenset[str] = frozenset()
     attention: Callable[[str, int], bool] | None = None
+    gradients: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
 
@@ -66,12 +69,16 @@ class Recorder:
         The module that will run.
     wanted
         What to keep.
+    counts
+        The numbers of parameters by module, where they are known.
     """
 
-    def __init__(self, module: nn.Module, wanted: Wanted) -> None:
+    def __init__(
+        self, module: nn.Module, wanted: Wanted, counts: dict[str, int] | None = None
+    ) -> None:
         self._module = module
         self._wanted = wanted
-        self._rows = empty_rows(module)
+        self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
         self._stack: list[_Call] = []
         self._thread = threading.get_ident()
@@ -129,6 +136,12 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        # What is asked of tensors here is no part of the forward: modes that look on need not see
+        # it, and would take longer over it than all the rest.
+        with torch._C.DisableTorchFunction():
+            self._entered(module, args, kwargs)
+
+    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
@@ -143,6 +156,10 @@ class Recorder:
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
+        with torch._C.DisableTorchFunction():
+            return self._left(output)
+
+    def _left(self, output: Any) -> Any:
         call = self._stack.pop()
         self.called.add(call.name)
         self._clock.add(call.row, call.started)
@@ -173,22 +190,11 @@ class Recorder:
         return kept
 
     def _watch_gradient(self, name: str, output: Any, tensor: Tensor) -> Any:
-        """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        if tensor.requires_grad and not tensor._is_view():
-            self.edges[name] = get_gradient_edge(tensor)
-            return None
-        if tensor.requires_grad:
-            # An in-place operation on a view takes this place out of the graph: go on with a copy.
-            begun = tensor.clone()
-            self.edges[name] = get_gradient_edge(begun)
-            return _with_tensor(output, tensor, begun)
-        if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
-            return None
-        # Nothing before this layer needs a gradient (frozen weights, token ids): begin here. The
-        # copy is no leaf, so that in-place operations on it stay allowed.
-        begun = tensor.detach().requires_grad_().clone()
-        self.edges[name] = get_gradient_edge(begun)
-        return _with_tensor(output, tensor, begun)
+        """Remember where the gradient of a module's output will pass; what to go on with."""
+        begun, edge = watched(tensor)
+        if edge is not None:
+            self.edges[name] = edge
+        return None if begun is tensor else _with_tensor(output, tensor, begun)
 
 
 def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:

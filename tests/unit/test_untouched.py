@@ -25,6 +25,8 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "parameter gradients": lambda live: live.parameter_gradients(),
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
+    "rollout": lambda live: live.attention("rollout").weights(),
+    "gradient attention": lambda live: live.gradient_attention(1).weights(),
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

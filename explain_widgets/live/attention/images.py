@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.windowed_attention import windowed_attention
-from explain_widgets.live.attention.layer import AttentionLayer, ImageGrid
+from explain_widgets.live.attention.layer import BATCHED, AttentionLayer, ImageGrid
 from explain_widgets.live.modules import ModuleRow, Shape
 
 Call = tuple[AttentionLayer, Attention | None]
@@ -206,5 +206,5 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 def _without_batch(layer: AttentionLayer) -> str:
     """The note, less that windows follow each other as heads, which they do no longer."""
-    said = [part for part in layer.note.split("; ") if "batch entries" not in part]
+    said = [part for part in layer.note.split("; ") if BATCHED not in part]
     return "; ".join(part for part in [*said, "windows put back on the image"] if part)
