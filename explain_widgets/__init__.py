@@ -13,6 +13,7 @@ from explain_widgets.live.errors import (
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Samples
 from explain_widgets.widgets.attention import AttentionExplorer
+from explain_widgets.widgets.gallery import SampleGallery
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "NeedsHomeThreadError",
     "NoAttentionError",
     "RunError",
+    "SampleGallery",
     "Samples",
     "TargetError",
 ]

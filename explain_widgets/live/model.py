@@ -19,12 +19,12 @@ from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import NONE, Ablations, HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Entry
-from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.head_statistics import HeadSummary, head_summaries
+from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.outputs import OutputChange, output_change
@@ -587,13 +587,18 @@ class LiveModel:
         return LiveModel(model, self.samples, memory=memory, **how)
 
     @property
+    def home(self) -> Home:
+        """The notebook's own thread, in which every run is allowed."""
+        return self._runner.home
+
+    @property
     def is_home(self) -> bool:
-        """Whether the calling thread is the notebook's own, in which every run is allowed."""
-        return self._runner.home.is_current()
+        """Whether the calling thread is `home`."""
+        return self.home.is_current()
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
-        return self._runner.home.call_when_free(function)
+        return self.home.call_when_free(function)
 
     def refresh(self) -> None:
         """Forget what was read: the next question runs the model again."""
@@ -674,13 +679,7 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        at_home = self.is_home
-        if self.samples.draws_random and not at_home:
-            raise NeedsHomeThreadError(
-                "Reading a sample draws random numbers, which a running cell may be drawing as "
-                "well: waiting for it to end."
-            )
-        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
+        return self.home.read(self.samples, sample, self.device)
 
     def _read_output(self, sample: int, without: Ablations) -> Any:
         wanted = self._attention.wanted(sample, without)

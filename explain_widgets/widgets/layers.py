@@ -6,11 +6,14 @@ from typing import Any
 
 import traitlets
 
+from explain_widgets.live.model import LiveModel
 from explain_widgets.widgets.explorer import Explorer
 
 
 class LayerExplorer(Explorer):
     """An `Explorer` with a layer; a subclass says which there are (`layer_names`)."""
+
+    live: LiveModel
 
     layer = traitlets.Int(0).tag(sync=True)
     """Index into `layers`."""

@@ -19,6 +19,7 @@ from explain_widgets.pictures.quantise import (
     signed_picture,
     weights_picture,
 )
+from explain_widgets.pictures.thumbnails import shrunk, thumbnails
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(40, 0.2), size=30).astype(np.float32)
 
@@ -197,3 +198,32 @@ def test_very_small_and_very_large_numbers_are_drawn(scale):
 
 def test_no_maps_at_all_are_a_picture():
     assert signed_picture(np.zeros((0, 4, 4), np.float32)).levels.shape == (0, 4, 4)
+
+
+def photograph(height, width, channels=3):
+    return np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (5, 7), (1, 1), (6, 2), (9, 10)])
+def test_shrinking_averages_over_the_area_of_each_pixel(size):
+    """Against each pixel repeated as often as makes the areas whole numbers of them."""
+    image = photograph(9, 10)
+    fine = image.astype(float).repeat(size[0], 0).repeat(size[1], 1)
+    expected = fine.reshape(size[0], 9, size[1], 10, 3).mean((1, 3))
+    assert np.abs(shrunk(image, size) - expected).max() <= 0.5 + 1e-3
+
+
+def test_thumbnails_of_all_sizes_lie_in_one_array():
+    images = [photograph(40, 20), photograph(5, 8)[..., 0], photograph(16, 16)]
+    small = thumbnails(images, 16, 10**6)
+    assert small.boxes == [(16, 8), (5, 8), (16, 16)]
+    assert small.pixels.shape == (3, 16, 16, 3)
+    np.testing.assert_array_equal(small.pixels[1, :5, :8], images[1][..., None].repeat(3, -1))
+    np.testing.assert_array_equal(small.pixels[2], images[2])
+    assert not small.pixels[1, 5:].any()
+    assert thumbnails(images[1:2], 16, 10**6).pixels.shape == (1, 5, 8, 1)
+
+
+def test_thumbnails_take_no_more_bytes_than_they_may():
+    small = thumbnails([photograph(50, 50)] * 7, 50, 3_000)
+    assert small.pixels.nbytes <= 3_000

@@ -17,6 +17,7 @@ from explain_widgets import GradientError, LiveModel, RunError
 
 QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "output": lambda live: live.output(),
+    "class scores": lambda live: live.class_scores(),
     "modules": lambda live: live.modules(),
     "activation": lambda live: live.activation("block1"),
     "gradient": lambda live: live.gradient("block1"),
