@@ -1,6 +1,7 @@
 """Look inside a live PyTorch model from a notebook."""
 
 from explain_widgets.live.errors import (
+    ChannelError,
     ExplainError,
     GradientError,
     LayerError,
@@ -10,6 +11,7 @@ from explain_widgets.live.errors import (
     TargetError,
 )
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.muting import Mute
 from explain_widgets.live.samples import Samples
 from explain_widgets.widgets.attention import AttentionExplorer
 
@@ -17,10 +19,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionExplorer",
+    "ChannelError",
     "ExplainError",
     "GradientError",
     "LayerError",
     "LiveModel",
+    "Mute",
     "NeedsHomeThreadError",
     "NoAttentionError",
     "RunError",

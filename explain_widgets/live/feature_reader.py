@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,12 +132,27 @@ class FeatureReader:
         call = self._call(layer, sample)
         return self._layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
 
-    def activation(self, layer: int | str, sample: int, entry: int | str | None) -> Tensor:
-        """See `LiveModel.activation`."""
+    def spot(self, layer: int | str, sample: int, entry: int | str | None) -> Spot:
+        """The call and the entry that are meant, by name."""
         call = self._call(layer, sample)
-        spot = (call.name, pick_entry(call, entry).name)
-        kept: Tensor | None = self._store.get(("activation", sample, *spot))
-        return self._read(sample, spot)[spot] if kept is None else kept
+        return call.name, pick_entry(call, entry).name
+
+    def activation(
+        self,
+        layer: int | str,
+        sample: int,
+        entry: int | str | None,
+        without: Hashable = None,
+        wanted: Wanted | None = None,
+    ) -> Tensor:
+        """See `LiveModel.activation`.
+
+        ``without``: what is left out of the forward, for which a run needs to be ``wanted``.
+        """
+        spot = self.spot(layer, sample, entry)
+        which = (sample, without) if wanted else (sample,)
+        kept: Tensor | None = self._store.get(("activation", *which, *spot))
+        return self._read(sample, spot, which, wanted)[spot] if kept is None else kept
 
     def gradient(
         self, layer: int | str, sample: int, target: Target, entry: int | str | None
@@ -145,8 +160,7 @@ class FeatureReader:
         """See `LiveModel.gradient`."""
         if layer == "input":
             return self._input_gradient(sample, target, entry)
-        call = self._call(layer, sample)
-        spot = (call.name, pick_entry(call, entry).name)
+        spot = self.spot(layer, sample, entry)
         key = _target_key(target)
         if key is None:
             return self._read_gradients(sample, target, spot, None)[spot]
@@ -181,15 +195,21 @@ class FeatureReader:
         assert table.layouts is not None
         return table.layouts
 
-    def _read(self, sample: int, spot: Spot | None) -> dict[Spot, Tensor]:
+    def _read(
+        self,
+        sample: int,
+        spot: Spot | None,
+        which: tuple[Hashable, ...] = (),
+        wanted: Wanted | None = None,
+    ) -> dict[Spot, Tensor]:
         """Read all activations that there is room for, that of ``spot`` in any case."""
         room = Room(self._store.limit // 2, spot)
-        run = self._run(sample, Wanted(activations=room.keeps))
+        run = self._run(sample, replace(wanted or Wanted(), activations=room.keeps))
         assert run.recorder is not None
         found = run.recorder.activations
         if spot is not None and spot not in found:
             pick_entry(called(spot[0], run.recorder.calls), spot[1])  # raises, and says why
-        self._keep("activation", (sample,), found, spot)
+        self._keep("activation", which or (sample,), found, spot)
         return found
 
     def _keep(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.live.access import Access
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.attention.ablation import Ablations, HeadAblation
+from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Entry
 from explain_widgets.live.errors import NeedsHomeThreadError
@@ -23,12 +24,14 @@ from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
+from explain_widgets.live.muting import Mute
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.store import Store, parse_memory
 from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.without import Without, WithoutReader
 
 READ_DURING_TRAINING = "read during training"
 
@@ -100,6 +103,17 @@ class LiveModel:
         self._features = FeatureReader(
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
+        self._access = Access(
+            self.samples,
+            self._sample,
+            self._reading,
+            self._run,
+            self._target,
+            lambda: self.model,
+            lambda: self._revision,
+            self._store,
+        )
+        self._without = WithoutReader(self._access, self._attention, self._features, self._table)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -127,7 +141,9 @@ class LiveModel:
         """Number of the state of the model that was read last: it grows with each change seen."""
         return self._revision
 
-    def output(self, sample: int = 0, ablate: Iterable[HeadAblation] = ()) -> Any:
+    def output(
+        self, sample: int = 0, ablate: Iterable[HeadAblation] = (), mute: Iterable[Mute] = ()
+    ) -> Any:
         """The model's output for a sample, detached, as the model itself returns it.
 
         Parameters
@@ -136,6 +152,9 @@ class LiveModel:
             Which sample.
         ablate
             Attention heads that are taken out of this run: (layer, head, "zero" or "mean").
+        mute
+            Channels of modules that are taken out of it: (layer, channel, "zero" or "mean"), see
+            `Mute`.
 
         Returns
         -------
@@ -143,17 +162,24 @@ class LiveModel:
             Tensors, or the containers the model returns, with every tensor detached.
         """
         with self._reading():
-            without = self._attention.ablations(ablate, sample)
+            without = self._without.checked(ablate, mute, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
 
-    def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
-        """How the output changes when attention heads are taken out of the forward.
+    def output_change(
+        self, ablate: Iterable[HeadAblation] = (), sample: int = 0, mute: Iterable[Mute] = ()
+    ) -> OutputChange:
+        """How the output changes when attention heads or channels are taken out of the forward.
+
+        Parameters
+        ----------
+        ablate, sample, mute
+            As in `output`.
 
         Raises
         ------
         ValueError
-            When there is no such head, or the outputs cannot be compared.
+            When there is no such head or channel, or the outputs cannot be compared.
 
         Examples
         --------
@@ -162,11 +188,24 @@ class LiveModel:
         >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
         >>> live.output_change([(0, 2, "zero")]).cosine < 1
         True
+        >>> live.output_change(mute=[("linear1", 7)]).difference > 0
+        True
         """
-        ablate = list(ablate)
         with self._reading():
-            outputs = self.output(sample), self.output(sample, ablate)
-            return output_change(*outputs, self._last_position(sample))
+            without = self._without.checked(ablate, mute, sample)
+            outputs = self.output(sample), self.output(sample, without.heads, without.channels)
+            change = output_change(*outputs, self._last_position(sample))
+            return replace(change, note=self._without.note(without, sample))
+
+    def read_means(self, mute: Iterable[Mute], sample: int = 0) -> Iterator[tuple[int, int]]:
+        """Read what channels are muted to by ``"mean"``: after each sample, how many of at most.
+
+        What is read with such channels muted does this by itself, all at once; here others may
+        ask in between.
+        """
+        with self._reading():
+            without = self._without.checked((), mute, sample)
+        return self._without.means(without, sample)
 
     def modules(self, sample: int = 0) -> list[ModuleRow]:
         """The module table in call order; modules that were not called come last."""
@@ -227,7 +266,13 @@ class LiveModel:
             return self._features.layout(layer, sample, entry, layout)
 
     def activation(
-        self, layer: int | str, sample: int = 0, entry: int | str | None = None
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        *,
+        ablate: Iterable[HeadAblation] = (),
+        mute: Iterable[Mute] = (),
     ) -> Tensor:
         """The output tensor of a module.
 
@@ -241,6 +286,8 @@ class LiveModel:
         entry
             Of several tensors in the output, the one by this name (``"1.0"``,
             ``"hidden_states.3"``) or index of `entries`; None: the first of floating point.
+        ablate, mute
+            What is taken out of the forward, as in `output`.
 
         Returns
         -------
@@ -253,7 +300,9 @@ class LiveModel:
             When there is no such layer or entry, it was never called, or it returns no tensor.
         """
         with self._reading():
-            return self._features.activation(layer, sample, entry)
+            without = self._without.checked(ablate, mute, sample)
+            wanted = self._without.wanted(without, sample)
+            return self._features.activation(layer, sample, entry, without, wanted)
 
     def gradient(
         self,
@@ -455,7 +504,8 @@ class LiveModel:
         args, kwargs = inputs or self._inputs(sample)
         run = self._runner.run(args, kwargs, wanted, gradients, then)
         self._mixed = self._mixed or run.mixed
-        if run.recorder is not None:
+        # A run of something else than the sample, or of a part of it, is not what the table shows.
+        if run.recorder is not None and inputs is None and (not wanted or not wanted.outputs):
             known = self._tables.get(sample)
             rows, calls = run.recorder.table(), run.recorder.calls
             self._tables[sample] = (
@@ -476,9 +526,8 @@ class LiveModel:
             )
         return self.samples.get(sample, device=self.device, keep_random_state=at_home)
 
-    def _read_output(self, sample: int, without: Ablations) -> Any:
-        wanted = self._attention.wanted(sample, without)
-        output = _detached(self._run(sample, wanted).output)
+    def _read_output(self, sample: int, without: Without) -> Any:
+        output = _detached(self._run(sample, self._without.wanted(without, sample)).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
 

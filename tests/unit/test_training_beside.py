@@ -72,6 +72,7 @@ def questions(live: LiveModel) -> list[Callable[[], Any]]:
         lambda: live.activation("norm", 1),
         lambda: live.gradient("block1.feed.0", 2, target),
         lambda: live.attention_layers(2),
+        lambda: live.output(0, mute=[("block1.feed.0", 3, "mean"), ("norm", 1)]),
     ]
 
 

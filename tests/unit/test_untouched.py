@@ -24,6 +24,7 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "parameter gradients": lambda live: live.parameter_gradients(),
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
+    "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 
