@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.ascent import Reduce
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.access import Access
+from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
@@ -21,6 +24,7 @@ from explain_widgets.live.entries import Entry
 from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
+from explain_widgets.live.goal import Goal
 from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
@@ -29,6 +33,7 @@ from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
+from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
 from explain_widgets.live.targets import Target, target_value
 from explain_widgets.live.without import Without, WithoutReader
@@ -400,6 +405,79 @@ class LiveModel:
         """
         with self._reading():
             return self._attention.attention(layer, sample, ablate)
+
+    def maximise(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        *,
+        position: int | tuple[int, ...] | None = None,
+        reduce: Reduce = "mean",
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+        **options: Any,
+    ) -> Iterator[AscentStep]:
+        """Seek the input that a channel, a unit or a class answers to most, a step at a time.
+
+        One run a step; between two steps others may ask. Closing the iterator ends it.
+
+        Parameters
+        ----------
+        layer, entry, layout
+            As in `layout`; ``layer=None``: the model's output.
+        channel
+            Index of a channel; of the output, of a class, whose logit is maximised. Or a callable
+            from the activation (or output) to a scalar.
+        sample
+            Where to start, and what the other inputs are.
+        position
+            Of one unit, on the map of the channel: (row, column), or a number where there is one
+            row. None: all positions.
+        reduce
+            Of all positions: the ``"mean"``; or the mean of the ``"squares"`` of positive values,
+            which shows patterns also where the mean is linear in the input and a plain picture
+            maximises it, as of a first convolution.
+        **options
+            How it is sought, see `AscentOptions`: ``start``, ``steps``, ``seed``, ``jitter``, ….
+
+        Returns
+        -------
+        Iterator
+            An `AscentStep` for the start and for each step, with ``image``, shaped as the input,
+            and ``value``.
+
+        Raises
+        ------
+        GradientError
+            When the input has no gradient (token ids), or the channel does not depend on it.
+        LayerError, ChannelError, TargetError
+            When there is no such layer, channel, position or class.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(1, 4, 3), torch.rand(2, 1, 16, 16))
+        >>> for step in live.maximise("", 3, position=(6, 6), steps=8): picture = step.image
+        """
+        settings = AscentOptions(**options)
+        spot, laid_out = None, None
+        if layer is not None:
+            with self._reading():
+                spot = self._features.spot(layer, sample, entry)
+                laid_out = self._features.layout(layer, sample, entry, layout)
+        goal = Goal(channel, spot, laid_out, position, reduce)
+        return ascend(self._access, goal, sample, settings)
+
+    def maximised(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        **options: Any,
+    ) -> AscentStep:
+        """The last step of `maximise`, which takes the same."""
+        return deque(self.maximise(layer, channel, sample, **options), maxlen=1).pop()
 
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.

@@ -25,6 +25,7 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
     "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
+    "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 
