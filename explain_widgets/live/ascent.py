@@ -9,11 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from explain_widgets.live.access import Access, some_of
-from explain_widgets.live.attention.ablation import replaced
 from explain_widgets.live.canvas import Canvas, Seen, canvas, seen
 from explain_widgets.live.errors import GradientError, LayerError
 from explain_widgets.live.goal import Goal
-from explain_widgets.live.gradients import differentiated, floating_input
+from explain_widgets.live.gradients import differentiated, floating_input, swapped
 from explain_widgets.live.modules import named_tensors
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run, plain_thread
@@ -129,7 +128,7 @@ def _sought_input(sample: Sample) -> Tensor:
 def _pull(access: Access, goal: Goal, sample: Sample, given: Tensor) -> tuple[float, Tensor]:
     """The goal for an input in the place of the sample's own, and its gradient there."""
     leaf = given.detach().requires_grad_()
-    inputs = replaced((sample.args, sample.kwargs), _sought_input(sample), leaf)
+    inputs = swapped((sample.args, sample.kwargs), _sought_input(sample), leaf)
     watched = None if goal.spot is None else _Watched(goal.spot)
     wanted = None
     if goal.spot is not None:

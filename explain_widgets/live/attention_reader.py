@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.flow import attention_flow
+from explain_widgets.analysis.rollout import attention_rollout
+from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import (
     NONE,
@@ -14,11 +20,14 @@ from explain_widgets.live.attention.ablation import (
     by_layer,
     checked,
 )
-from explain_widgets.live.errors import LayerError, NoAttentionError
+from explain_widgets.live.attention.stacks import MadeLayer, made_layers, stacks_of
+from explain_widgets.live.errors import GradientError, LayerError, NoAttentionError
 from explain_widgets.live.lookup import Table, generated_ids, nothing_found, pick
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Run
+from explain_widgets.live.samples import Sample
 from explain_widgets.live.store import Room, Store
+from explain_widgets.live.targets import Target, target_key
 
 
 class AttentionReader:
@@ -27,15 +36,27 @@ class AttentionReader:
     Parameters
     ----------
     run
-        Runs the model for a sample, records what is wanted and notes the module table.
+        Runs the model for a sample, records what is wanted and notes the module table: takes the
+        sample, what is wanted, by what it is differentiable, and what to do while it is.
+    target
+        The scalar of an output that a target means, for a sample.
+    sample
+        A sample by its index.
     store, tables
         What was read, and what is known of each sample's forward: those of the live model.
     """
 
     def __init__(
-        self, run: Callable[[int, Wanted], Run], store: Store, tables: dict[int, Table]
+        self,
+        run: Callable[..., Run],
+        target: Callable[[Any, Target, int], Tensor],
+        sample: Callable[[int], Sample],
+        store: Store,
+        tables: dict[int, Table],
     ) -> None:
         self._run = run
+        self._target = target
+        self._sample = sample
         self._store = store
         self._tables = tables
         self._below_python: bool | None = None  # not known yet
@@ -54,21 +75,45 @@ class AttentionReader:
             raise NoAttentionError(nothing_found(table))
         return table.attention
 
+    def made_layers(self, sample: int) -> dict[str, MadeLayer]:
+        """Rollout and flow of each stack of layers, by name."""
+        layers = self.layers(sample)
+        table = self._tables[sample]
+        taken = {row.name for row in table.rows}
+        stacks = stacks_of(layers, table.problems)
+        return made_layers(stacks, taken, lambda count: self._unpadded(sample, count))
+
     def attention(
         self, layer: int | str, sample: int, ablate: Iterable[HeadAblation] = ()
     ) -> Attention:
         """See `LiveModel.attention`."""
-        names = [found.name for found in self.layers(sample)]
-        name = pick(layer, names, "attention layer")
+        name, made = self._picked(layer, sample, ("rollout", "flow"))
         without = self.ablations(ablate, sample)
         key = ("attention", sample, name, without)
         kept: Attention | None = self._store.get(key)
-        if kept is None:
-            self._read(sample, name, without)
-            kept = self._store.get(key)
+        if kept is not None:
+            return kept
+        if made is not None:
+            layers = [self.attention(one.name, sample, without) for one in made.stack.layers]
+            kind = attention_rollout if made.made == "rollout" else attention_flow
+            return self._keep_made(key, made, kind(layers, made.borders))
+        self._read(sample, name, without)
+        kept = self._store.get(key)
         if kept is None:
             raise LayerError(f"The attention of {name!r} was not called in a second run.")
         return kept
+
+    def gradient(self, layer: int | str, sample: int, target: Target) -> Attention:
+        """See `LiveModel.gradient_attention`."""
+        name, made = self._picked(layer, sample, ("rollout",))
+        key = ("gradient attention", sample, name, target_key(target))
+        kept: Attention | None = self._store.get(key)
+        if kept is not None:
+            return kept
+        if made is None:
+            return self._read_gradients(sample, name, target)
+        layers = [self.gradient(one.name, sample, target) for one in made.stack.layers]
+        return self._keep_made(key, made, attention_rollout(layers, made.borders, is_gradient=True))
 
     def ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
         """Heads to ablate as they were written, with layers by name; ValueError: there is none."""
@@ -85,6 +130,28 @@ class AttentionReader:
             ablate=by_layer(without, self._heads(sample)),
         )
 
+    def _picked(
+        self, layer: int | str, sample: int, offered: Collection[str]
+    ) -> tuple[str, MadeLayer | None]:
+        """The name that ``layer`` means, and what it is where it is made of other layers."""
+        names = [found.name for found in self.layers(sample)]
+        if not isinstance(layer, str) or layer in names:
+            return pick(layer, names, "attention layer"), None
+        made = {name: one for name, one in self.made_layers(sample).items() if one.made in offered}
+        return pick(layer, [*names, *made], "attention layer"), made[layer]
+
+    def _keep_made(self, key: Hashable, made: MadeLayer, attention: Attention) -> Attention:
+        attention = replace(attention, name=made.layer.name, note=made.stack.noted(attention.note))
+        self._store.put(key, attention, attention.nbytes)
+        return attention
+
+    def _unpadded(self, sample: int, count: int) -> Span:
+        """Of a sample's tokens, if it has so many, those that are no padding."""
+        loaded = self._sample(sample)
+        lists = [name for name, tokens in loaded.token_lists.items() if len(tokens) == count]
+        spans = [loaded.valid_of(name) for name in lists] or [(0, count)]
+        return min(start for start, _ in spans), max(stop for _, stop in spans)
+
     def _heads(self, sample: int) -> dict[str, int]:
         return {layer.name: layer.heads for layer in self.layers(sample)}
 
@@ -98,10 +165,34 @@ class AttentionReader:
                 problems=tuple(run.problems),
                 generated=generated_ids(run.output),
             )
+        self._keep(run, name, lambda call: ("attention", sample, call, without))
+
+    def _keep(self, run: Run, name: str | None, key: Callable[[str], Hashable]) -> None:
+        """Keep the calls of a run that have tensors, under their keys; ``name`` as the latest."""
         kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
         for call, attention in sorted(kept, key=lambda item: item[0] == name):
-            key = ("attention", sample, call, without)
-            self._store.put(key, attention, attention.nbytes)
+            self._store.put(key(call), attention, attention.nbytes)
+
+    def _read_gradients(self, sample: int, name: str, target: Target) -> Attention:
+        """Read gradient × attention of all calls, for which there is room; ``name`` in any case."""
+        if self._below_python:
+            raise GradientError(
+                "The attention of this model is seen below Python (TorchScript), where no "
+                "gradients pass: give LiveModel the module that was scripted or traced instead."
+            )
+        room = Room(self._store.limit // 2, name)
+        wanted = Wanted(attention=room.keeps, gradients=True)
+
+        def differentiate(run: Run) -> None:
+            run.watch.differentiate(name, lambda: self._target(run.output, target, sample))
+
+        run = self._run(sample, wanted, "activations", differentiate)
+        about = target_key(target)
+        self._keep(run, name, lambda call: ("gradient attention", sample, call, about))
+        found = next((tensors for layer, tensors in run.attention if layer.name == name), None)
+        if found is None:
+            raise GradientError(run.watch.reason(name))
+        return found
 
     def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""

@@ -6,9 +6,10 @@ import difflib
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from explain_widgets.live.errors import LayerError
-from explain_widgets.live.modules import Shape, named_tensors, shape
+from explain_widgets.live.modules import Shape, shape
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,10 @@ class Call:
         return next(floating, self.entries[0] if self.entries else None)
 
 
-def entries_of(value: object) -> tuple[Entry, ...]:
-    """What tensors an output holds."""
-    return tuple(
-        Entry(name, shape(t), t.dtype, not t.is_nested and t.layout == torch.strided)
-        for name, t in named_tensors(value)
-    )
+def entry_of(name: str, tensor: Tensor) -> Entry:
+    """The description of one tensor of an output."""
+    strided = not tensor.is_nested and tensor.layout == torch.strided
+    return Entry(name, shape(tensor), tensor.dtype, strided)
 
 
 def pick_entry(call: Call, entry: int | str | None) -> Entry:

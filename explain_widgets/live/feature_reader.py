@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.live.alignments import Followed, alignment_of, followed
 from explain_widgets.live.entries import Call, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
-from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.filter_weights import geometry
+from explain_widgets.live.gradients import differentiated, swapped
 from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.lookup import Table, called, layer_name
-from explain_widgets.live.modules import flat_tensors, named_tensors
+from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, shape
+from explain_widgets.live.patches import image_in
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Room, Store
 from explain_widgets.live.targets import Target
+from explain_widgets.live.tracing import Traced
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class FeatureLayer:
         Names of all entries with maps; ``("",)`` where the output is one tensor.
     layout
         How the entry is laid out as channels of maps.
+    has_filters
+        Whether `LiveModel.filters` shows its weights.
     """
 
     name: str
@@ -46,6 +53,7 @@ class FeatureLayer:
     entry: str
     entries: tuple[str, ...]
     layout: Layout
+    has_filters: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,6 +113,7 @@ class FeatureReader:
         self._module = module
         self._store = store
         self._tables = tables
+        self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
 
     def entries(self, layer: int | str, sample: int) -> list[Entry]:
         """See `LiveModel.entries`."""
@@ -112,8 +121,11 @@ class FeatureReader:
 
     def layers(self, sample: int) -> list[FeatureLayer]:
         """See `LiveModel.feature_layers`."""
-        table, layouts = self._table(sample), self._layouts(sample)
-        types = {row.name: row.type for row in table.rows}
+        table, layouts = self.table(sample), self.layouts(sample)
+        types, modules = (
+            {row.name: row.type for row in table.rows},
+            dict(self._module().named_modules()),
+        )
         found = []
         for call in sorted(table.calls.values(), key=lambda call: (not call.path, call.started)):
             shown = [entry for entry in call.entries if entry.has_maps]
@@ -122,7 +134,10 @@ class FeatureReader:
                 assert first is not None
                 layout = layouts.layout(call.name, first.name)
                 names = tuple(entry.name for entry in shown)
-                found.append(FeatureLayer(call.name, types[call.path], first.name, names, layout))
+                filters = geometry(modules[call.path]) is not None
+                found.append(
+                    FeatureLayer(call.name, types[call.path], first.name, names, layout, filters)
+                )
         return found
 
     def layout(
@@ -130,7 +145,23 @@ class FeatureReader:
     ) -> Layout:
         """See `LiveModel.layout`."""
         call = self._call(layer, sample)
-        return self._layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
+        return self.layouts(sample).layout(call.name, pick_entry(call, entry).name, layout)
+
+    def alignment(
+        self, layer: int | str, sample: int, entry: int | str | None, layout: Any = None
+    ) -> Alignment:
+        """See `LiveModel.alignment`."""
+        call = self._call(layer, sample)
+        name = pick_entry(call, entry).name
+        found = self.layouts(sample).layout(call.name, name, layout)
+        args, kwargs = self._inputs(sample)
+        source = followed(flat_tensors((args, kwargs)))
+        traced = None if source is None else self._traces(sample, source).get((call.name, name))
+        return alignment_of(found, traced, source)
+
+    def model_changed(self) -> None:
+        """Told when the structure of the model is another."""
+        self._traced.clear()
 
     def spot(self, layer: int | str, sample: int, entry: int | str | None) -> Spot:
         """The call and the entry that are meant, by name."""
@@ -162,32 +193,36 @@ class FeatureReader:
             return self._input_gradient(sample, target, entry)
         spot = self.spot(layer, sample, entry)
         key = _target_key(target)
-        if key is None:
-            return self._read_gradients(sample, target, spot, None)[spot]
         kept: Tensor | None = self._store.get(("gradient", sample, key, *spot))
-        if kept is not None:
+        if key is not None and kept is not None:
             return kept
-        try:
-            found = self._read_gradients(sample, target, spot, Room(self._store.limit // 2, None))
-        except (RunError, GradientError, RuntimeError):
-            # Looking everywhere may be too much, or meet an operation that has no gradient.
-            found = self._read_gradients(sample, target, spot, None)
-        self._keep("gradient", (sample, key), found, spot)
+        found = self._read_gradients(sample, target, spot, along=key is not None)
+        if key is not None:
+            self._keep("gradient", (sample, key), found, spot)
+        if spot not in found:
+            raise GradientError(f"The target does not depend on the output of layer {spot[0]!r}.")
         return found[spot]
+
+    def image_shape(self, sample: int) -> Shape | None:
+        """Shape of the image among the inputs, None: there is none."""
+        image = image_in(flat_tensors(self._inputs(sample)))
+        return None if image is None else tuple(image.shape)
 
     # One run reads all that there is room for.
 
-    def _table(self, sample: int) -> Table:
+    def table(self, sample: int) -> Table:
+        """What is known of a sample's forward, which is run and read where nothing is."""
         if sample not in self._tables:
             self._read(sample, None)
         return self._tables[sample]
 
     def _call(self, layer: int | str, sample: int) -> Call:
-        table = self._table(sample)
+        table = self.table(sample)
         return called(layer_name(layer, table.rows), table.calls)
 
-    def _layouts(self, sample: int) -> Layouts:
-        table = self._table(sample)
+    def layouts(self, sample: int) -> Layouts:
+        """How the activations of a sample's forward are laid out."""
+        table = self.table(sample)
         if table.layouts is None:
             inputs = list(flat_tensors(self._inputs(sample)))
             layouts = Layouts(table.calls, table.rows, self._module(), inputs)
@@ -212,6 +247,24 @@ class FeatureReader:
         self._keep("activation", which or (sample,), found, spot)
         return found
 
+    def _traces(self, sample: int, source: Followed) -> dict[Spot, Traced]:
+        """The input followed through a forward: one for all samples of the same shapes."""
+        inputs = self._inputs(sample)
+        key = tuple(map(shape, flat_tensors(inputs)))
+        if key not in self._traced:
+            tracer, found = source.tracer(), dict[Spot, Traced]()
+
+            def note(spot: Spot, tensor: Tensor) -> None:
+                traced = tracer.of(tensor)
+                if traced is not None:
+                    found[spot] = traced
+
+            # A model that does not run under a dispatch mode is aligned by its shapes.
+            with suppress(RunError):
+                self._run(sample, Wanted(beside=tracer, seen=note), inputs=inputs)
+            self._traced[key] = found
+        return self._traced[key]
+
     def _keep(
         self, what: str, which: tuple[Any, ...], found: dict[Spot, Tensor], last: Spot | None
     ) -> None:
@@ -219,39 +272,43 @@ class FeatureReader:
             self._store.put((what, *which, *spot), found[spot], found[spot].nbytes)
 
     def _read_gradients(
-        self, sample: int, target: Target, spot: Spot, room: Room | None
+        self, sample: int, target: Target, spot: Spot, along: bool
     ) -> dict[Spot, Tensor]:
-        """The gradient at ``spot``, and at all other places that there is room for."""
+        """The gradient at ``spot``, and ``along`` with it at all others that there is room for."""
         found: dict[Spot, Tensor] = {}
-        where = f"layer {spot[0]!r}"
 
         def differentiate(run: Run) -> None:
             assert run.recorder is not None
+            if run.recorder.has_parted:
+                raise RuntimeError("The model writes through what copies were made of.")
             scalar = self._target(run.output, target, sample)
             edges = run.recorder.edges
             if spot not in edges:
                 called(spot[0], run.recorder.calls)
                 raise GradientError(
-                    f"The output of {where} is not differentiable: it is in integers, or made "
-                    "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
+                    f"The output of layer {spot[0]!r} is not differentiable: it is in integers, or "
+                    "made inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
                 )
-            gradients = differentiated(scalar, list(edges.values()), where)
+            gradients = differentiated(scalar, list(edges.values()), f"layer {spot[0]!r}")
             pairs = zip(edges, gradients, strict=True)
             found.update((place, g.detach()) for place, g in pairs if g is not None)
 
-        along = None if room is None else room.keeps
-        wanted = Wanted(edges=frozenset({spot}), edges_along=along)
-        self._run(sample, wanted, "activations", differentiate)
-        if spot not in found:
-            raise GradientError(f"The target does not depend on the output of {where}.")
+        room = Room(self._store.limit // 2, spot)
+        wanted = Wanted(edges=frozenset({spot}), edges_along=room.keeps if along else None)
+        try:
+            self._run(sample, wanted, "activations", differentiate)
+        except RuntimeError:
+            # Everywhere may be too much, or meet an operation that has no gradient.
+            if not along:
+                raise
+            return self._read_gradients(sample, target, spot, along=False)
         return found
 
     def _input_gradient(self, sample: int, target: Target, entry: int | str | None) -> Tensor:
         args, kwargs = self._inputs(sample)
         tensor = _input_tensor(args, kwargs, entry)
         leaf = tensor.detach().clone().requires_grad_()
-        swap = lambda value: leaf if value is tensor else value  # noqa: E731
-        inputs = torch.utils._pytree.tree_map_only(Tensor, swap, (args, kwargs))
+        inputs = swapped((args, kwargs), tensor, leaf)
         found: list[Tensor | None] = []
 
         def differentiate(run: Run) -> None:

@@ -172,7 +172,7 @@ def _known(kind: str, module: nn.Module, sizes: tuple[str, ...]) -> Known:
 
 def _norm_known(module: nn.Module) -> Known:
     """Of layer norm and its like: over the last axis, or by their own word over the channels."""
-    weight = module._parameters.get("weight")
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
     shape: Any = getattr(module, "normalized_shape", None if weight is None else weight.shape)
     if shape is None or len(shape) != 1:
         return Known()

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.ascent import Reduce
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.access import Access
 from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
@@ -23,6 +25,7 @@ from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Entry
 from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
+from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.goal import Goal
 from explain_widgets.live.gradients import differentiated
@@ -104,10 +107,13 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._attention = AttentionReader(self._run, self._store, self._tables)
+        self._attention = AttentionReader(
+            self._run, self._target, self._sample, self._store, self._tables
+        )
         self._features = FeatureReader(
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
+        self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
         self._access = Access(
             self.samples,
             self._sample,
@@ -118,7 +124,7 @@ class LiveModel:
             lambda: self._revision,
             self._store,
         )
-        self._without = WithoutReader(self._access, self._attention, self._features, self._table)
+        self._without = WithoutReader(self._access, self._attention, self._features)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -270,6 +276,34 @@ class LiveModel:
         with self._reading():
             return self._features.layout(layer, sample, entry, layout)
 
+    def alignment(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Alignment:
+        """Where the positions of a layer's maps lie on the input.
+
+        The input is followed through the operations of one forward (kernel sizes, strides,
+        padding, dilation; tokens back to their patches); where the way is not understood the map
+        counts as stretched over the input. ``.source`` says which.
+
+        Parameters
+        ----------
+        layer, sample, entry, layout
+            As in `layout`.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5, stride=2), torch.rand(2, 3, 29, 29))
+        >>> live.alignment("").box(y=1, x=0)
+        (2, 0, 7, 5)
+        """
+        with self._reading():
+            return self._features.alignment(layer, sample, entry, layout)
+
     def activation(
         self,
         layer: int | str,
@@ -344,6 +378,33 @@ class LiveModel:
         with self._reading():
             return self._features.gradient(layer, sample, target, entry)
 
+    def filters(self, layer: int | str, sample: int = 0) -> Filters:
+        """The weights of a convolution or linear layer, laid out for pictures.
+
+        As the layer computes with them: normalised, parametrised, quantised or adapted.
+
+        Parameters
+        ----------
+        layer
+            A name of ``named_modules()``, or an index into `modules`.
+        sample
+            In whose forward it is looked up what the layer sees (the image, a map).
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it has no such weights; the text names some that have.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.filters("").rgb().shape
+        torch.Size([6, 3, 5, 5])
+        """
+        with self._reading():
+            return self._filters.filters(layer, sample)
+
     def parameter_gradients(
         self, sample: int = 0, target: Target = None
     ) -> dict[str, Tensor | None]:
@@ -370,8 +431,19 @@ class LiveModel:
             self._run(sample, None, "parameters", differentiate)
         return found
 
-    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+    def attention_layers(self, sample: int = 0, derived: bool = False) -> list[AttentionLayer]:
         """Every attention call of the forward, in call order.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        derived
+            List behind them what is made of each stack of at least two layers of self-attention
+            over the same positions: ``"rollout"`` and ``"flow"`` (Abnar and Zuidema 2020), whose
+            head i is what comes through the layers 0 to i. Of several stacks with their part of
+            the model: ``"encoder.layers · rollout"``. Where positions are pooled the note begins
+            with "approximate". How stacks are told: `explain_widgets.live.attention.stacks`.
 
         Raises
         ------
@@ -379,7 +451,8 @@ class LiveModel:
             When none was found; the text says what was looked for and what ran.
         """
         with self._reading():
-            return self._attention.layers(sample)
+            made = self._attention.made_layers(sample).values() if derived else ()
+            return [*self._attention.layers(sample), *(one.layer for one in made)]
 
     def attention(
         self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
@@ -389,7 +462,7 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there; also the name of a rollout or flow.
         sample
             Which sample.
         ablate
@@ -402,9 +475,59 @@ class LiveModel:
             When there is no such call, or none at all.
         ValueError
             When there is no such head to ablate.
+        ImportError
+            When scipy is not installed, which flows are computed with.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(torch.nn.TransformerEncoder(layer, 3), torch.randn(2, 5, 16))
+        >>> live.attention("rollout").weights(head=2).shape
+        torch.Size([5, 5])
         """
         with self._reading():
             return self._attention.attention(layer, sample, ablate)
+
+    def gradient_attention(
+        self, layer: int | str = 0, sample: int = 0, target: Target = None
+    ) -> Attention:
+        """Gradient × attention of one call, (∇A ⊙ A)⁺: which weights raise the target.
+
+        ∇A = d target / d A, taken for all calls in one backward (Chefer, Gur and Wolf 2021,
+        "Generic Attention-model Explainability", equation 5 before the mean over heads).
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there. The name of a rollout: the measures
+            of all its layers, rolled out (their equation 6).
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token. What was read is kept by it, callables by identity.
+
+        Returns
+        -------
+        Attention
+            Its weights are the measure, ≥ 0; they do not sum to one.
+
+        Raises
+        ------
+        LayerError, NoAttentionError, GradientError, TargetError
+            When the call, its gradient or the target does not exist.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.gradient_attention(0, target=lambda output: output[0, 2, 7]).weights(head=1).shape
+        torch.Size([5, 5])
+        """
+        with self._reading():
+            return self._attention.gradient(layer, sample, target)
 
     def maximise(
         self,
@@ -558,6 +681,7 @@ class LiveModel:
         rebuilt = self._runner.follow()
         if rebuilt:
             self._attention.model_changed()
+            self._features.model_changed()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:

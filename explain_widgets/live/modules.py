@@ -52,9 +52,9 @@ def module_paths(model: nn.Module) -> dict[int, str]:
     return {id(module): name for name, module in model.named_modules()}
 
 
-def empty_rows(model: nn.Module) -> dict[str, ModuleRow]:
-    """A row for each module, nothing called yet."""
-    counts = parameter_counts(model)
+def empty_rows(model: nn.Module, counts: dict[str, int] | None = None) -> dict[str, ModuleRow]:
+    """A row for each module, nothing called yet; ``counts``: `parameter_counts`, where known."""
+    counts = parameter_counts(model) if counts is None else counts
     return {
         name: ModuleRow(name, type(module).__name__, parameters=counts[name])
         for name, module in model.named_modules()
@@ -112,18 +112,20 @@ def named_tensors(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]
     if isinstance(value, Tensor):
         yield name, value
         return
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return  # most of what modules are called with: the checks below take longer
     before = f"{name}." if name else ""
     for key, item in _items(value):
         yield from named_tensors(item, f"{before}{key}")
 
 
 def _items(value: object) -> Iterator[tuple[object, object]]:
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
         yield from zip(value._fields, value, strict=True)
     elif isinstance(value, (tuple, list)):
         yield from enumerate(value)
+    elif isinstance(value, Mapping):
+        yield from value.items()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield field.name, getattr(value, field.name, None)

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
-from explain_widgets.live.entries import Call, entries_of
+from explain_widgets.live.entries import Call, entry_of
 from explain_widgets.live.freshness import version
+from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
@@ -58,8 +59,10 @@ class Wanted:
     in bytes, says whether a copy of it is kept. ``edges``: where gradients will be asked for;
     ``edges_along``: says whether they are wanted in another spot too, if looking there changes
     nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
-    its queries and keys, whether those are kept; None: not recorded. ``below_python``: look for it
-    among basic operations alone. ``ablate``: what happens to the heads of some attention calls.
+    its queries and keys, whether those are kept; None: not recorded. ``gradients``: whether the
+    gradients of those that are kept will be asked for, too. ``below_python``: look for it among
+    basic operations alone. ``ablate``: what happens to the heads of some attention calls.
+    ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
     ``outputs``: what happens to what modules return. ``last``: name of the call after which the
     rest of the run is of no interest.
     """
@@ -68,8 +71,11 @@ class Wanted:
     edges: frozenset[Spot] = frozenset()
     edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
+    gradients: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
+    beside: AbstractContextManager[Any] | None = None
+    seen: Callable[[Spot, Tensor], None] | None = None
     outputs: Outputs | None = None
     last: str | None = None
 
@@ -79,7 +85,7 @@ class _Running:
     row: ModuleRow
     call: Call
     started: Any
-    inputs: set[int]  # addresses of their memory
+    inputs: list[tuple[Tensor, int]]  # with their versions; only where gradients are wanted
 
 
 class Recorder:
@@ -91,15 +97,23 @@ class Recorder:
         The module that will run.
     wanted
         What to keep.
+    counts
+        The numbers of parameters by module, where they are known.
     may_end
         Whether an exception may end the run after the last call that is wanted.
     """
 
-    def __init__(self, module: nn.Module, wanted: Wanted, may_end: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        wanted: Wanted,
+        counts: dict[str, int] | None = None,
+        may_end: bool = False,
+    ) -> None:
         self._module = module
         self._wanted = wanted
         self._may_end = may_end
-        self._rows = empty_rows(module)
+        self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
         self._stack: list[_Running] = []
         self._thread = threading.get_ident()
@@ -108,7 +122,9 @@ class Recorder:
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
         self._done = False
-        self._views: dict[Spot, tuple[weakref.ref[Tensor], int | None]] = {}
+        self._views: dict[Spot, tuple[weakref.ref[Tensor], int]] = {}
+        self._parted: list[tuple[Tensor, int]] = []
+        self.has_parted = False  # copies made along have changed what the model computes
         self.activations: dict[Spot, Tensor] = {}
         self.calls: dict[str, Call] = {}
         self.edges: dict[Spot, GradientEdge] = {}
@@ -144,6 +160,8 @@ class Recorder:
             for handle in handles:
                 handle.remove()
             self._copies.clear()
+            self._stack.clear()
+            self._parted.clear()
 
     def forward_ended(self) -> None:
         """Record no more: checkpointed modules are called again while gradients are computed."""
@@ -152,6 +170,8 @@ class Recorder:
             tensor = reference()
             if tensor is not None and version(tensor) != before:
                 del self.edges[spot]  # written into since: it has another place in the graph
+        self.has_parted = any(version(alias) != before for alias, before in self._parted)
+        self._parted.clear()
 
     def table(self) -> list[ModuleRow]:
         """The rows of this run in call order."""
@@ -161,6 +181,12 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        # What is asked of tensors here is no part of the forward: modes that look on need not see
+        # it, and would take longer over it than all the rest.
+        with torch._C.DisableTorchFunction():
+            self._entered(module, args, kwargs)
+
+    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
@@ -173,37 +199,42 @@ class Recorder:
         self._order += 1
         row.calls += 1
         self.calls[name] = call
-        memory = set(map(_memory, inputs)) if self._wanted.edges_along else set()
-        self._stack.append(_Running(row, call, self._clock.now(), memory))
+        versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
+        self._stack.append(_Running(row, call, self._clock.now(), versions))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
-        running = self._stack.pop()
-        call = running.call
+        with torch._C.DisableTorchFunction():
+            return self._left(output)
+
+    def _left(self, output: Any) -> Any:
+        running, wanted = self._stack.pop(), self._wanted
         self._clock.add(running.row, running.started)
         instead = None
-        if self._wanted.outputs is not None and output is not None:
-            instead = self._wanted.outputs(call.name, output)
-        if self._may_end and call.name == self._wanted.last:
+        if wanted.outputs is not None and output is not None:
+            instead = wanted.outputs(running.call.name, output)
+        if self._may_end and running.call.name == wanted.last:
             raise EnoughError
         watched = self._record(running, output if instead is None else instead)
         return instead if watched is None else watched
 
     def _record(self, running: _Running, output: Any) -> Any:
         """Note what a call returned; what is to take its place, or None."""
-        call = running.call
+        row, call, wanted = running.row, running.call, self._wanted
         tensors = dict(named_tensors(output))
-        running.row.bytes += sum(map(_bytes, tensors.values()))
-        call.entries = entries_of(output)
+        row.bytes += sum(map(_bytes, tensors.values()))
+        call.entries = tuple(entry_of(name, tensor) for name, tensor in tensors.items())
         call.ended = self._order
         self._order += 1
-        if running.row.calls == 1:
-            running.row.output_shapes = tuple(entry.shape for entry in call.entries)
+        if row.calls == 1:
+            row.output_shapes = tuple(entry.shape for entry in call.entries)
         for name, tensor in tensors.items():
-            if self._wanted.activations((call.name, name), _bytes(tensor)):
+            if wanted.activations((call.name, name), _bytes(tensor)):
                 self.activations[call.name, name] = self._kept_copy(tensor)
-        return self._watch_gradients(running, output, tensors)
+            if wanted.seen is not None:
+                wanted.seen((call.name, name), tensor)
+        return self._watch_gradients(running, output, tensors) if wanted.edges else None
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
@@ -218,50 +249,44 @@ class Recorder:
         return kept
 
     def _watch_gradients(self, running: _Running, output: Any, tensors: dict[str, Tensor]) -> Any:
-        """The output as the model goes on with it; None: as it is."""
-        watched, along = output, self._wanted.edges_along
+        """Remember where gradients will pass; what to go on with, None: the output as it is."""
+        going_on, along = output, self._wanted.edges_along
         for name, tensor in tensors.items():
             spot = (running.call.name, name)
             if spot in self._wanted.edges:
-                begun = self._watch_gradient(spot, tensor)
+                begun = self._watch_gradient(spot, tensor, running)
             elif along is not None and along(spot, _bytes(tensor)):
-                begun = self._watch_gradient_along(spot, tensor, running.inputs)
+                begun = self._watch_gradient_along(spot, tensor, running)
             else:
                 continue
-            watched = with_tensor(watched, tensor, begun)
-        return None if watched is output else watched
+            going_on = with_tensor(going_on, tensor, begun)
+        return None if going_on is output else going_on
 
-    def _watch_gradient(self, spot: Spot, tensor: Tensor) -> Tensor:
-        """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        begun = tensor
-        if tensor.requires_grad and tensor._is_view():
-            # An in-place operation on a view takes this place out of the graph: go on with a copy.
-            begun = tensor.clone()
-        elif not tensor.requires_grad:
-            if not torch.is_grad_enabled() or not _is_differentiable(tensor):
-                return tensor
-            # Nothing before this layer needs a gradient (frozen weights, token ids): begin here.
-            # The copy is no leaf, so that in-place operations on it stay allowed.
-            begun = tensor.detach().requires_grad_().clone()
-        self.edges[spot] = get_gradient_edge(begun)
+    def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
+        # What a module hands on has another way out, beside the module.
+        begun, edge = watched(tensor, _is_handed_on(tensor, running))
+        if edge is not None:
+            self.edges[spot] = edge
         return begun
 
-    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, inputs: set[int]) -> Tensor:
-        """The same where nothing was asked for: no copy of what may be written through to others.
-
-        A view keeps its place in the graph until someone writes into it.
-        """
+    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
+        """The same where nothing was asked for: whether a copy has changed anything is noted."""
         if tensor.requires_grad and tensor._is_view():
+            # It keeps its place in the graph until someone writes into it.
             self._views[spot] = weakref.ref(tensor), version(tensor)
             self.edges[spot] = get_gradient_edge(tensor)
             return tensor
-        if tensor.requires_grad or not (tensor._is_view() or _memory(tensor) in inputs):
-            return self._watch_gradient(spot, tensor)
-        return tensor
+        begun = self._watch_gradient(spot, tensor, running)
+        memory = {_memory(given) for given, _ in running.inputs}
+        if begun is not tensor and (tensor._is_view() or _memory(tensor) in memory):
+            parted = (tensor.detach(), begun.detach())
+            self._parted.extend((alias, version(alias)) for alias in parted)
+        return begun
 
 
-def _is_differentiable(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
+def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
+    """Whether it is one of the module's inputs, as it was."""
+    return any(given is tensor and version(given) == before for given, before in running.inputs)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from explain_widgets.live.access import Access, finished
@@ -10,7 +10,6 @@ from explain_widgets.live.attention.ablation import NONE, Ablations, HeadAblatio
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.channel_means import Reading, mean_note, means_of
 from explain_widgets.live.feature_reader import FeatureReader
-from explain_widgets.live.lookup import Table
 from explain_widgets.live.muting import LayoutOf, Mute, Mutes, Muting, checked
 from explain_widgets.live.recorder import Wanted
 
@@ -35,8 +34,6 @@ class WithoutReader:
         To the live model.
     attention, features
         Its other sides, which know heads and layouts.
-    table
-        The module table of a sample.
     """
 
     def __init__(
@@ -44,12 +41,10 @@ class WithoutReader:
         access: Access,
         attention: AttentionReader,
         features: FeatureReader,
-        table: Callable[[int], Table],
     ) -> None:
         self._access = access
         self._attention = attention
         self._features = features
-        self._table = table
 
     def checked(self, ablate: Iterable[HeadAblation], mute: Iterable[Mute], sample: int) -> Without:
         """What is to be left out as it was written, with layers by name.
@@ -62,7 +57,7 @@ class WithoutReader:
         heads, given = self._attention.ablations(ablate, sample), list(mute)
         if not given:
             return Without(heads)
-        table = self._table(sample)
+        table = self._features.table(sample)
         channels = checked(given, table.rows, table.calls, self._layout_of(sample))
         return Without(heads, channels)
 

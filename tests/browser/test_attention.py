@@ -284,8 +284,8 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
     if handler != "as it is":
         page.run(
             "import time\n"
-            "answer = explorer.answer_head\n"
-            "explorer.answer_head = lambda selection: (time.sleep(0.05), answer(selection))[1]"
+            "answers = explorer._answers\nanswer = answers.answer_head\n"
+            "answers.answer_head = lambda selection: (time.sleep(0.05), answer(selection))[1]"
         )
     head = slider(explorer)
     explorer.evaluate(WATCH)

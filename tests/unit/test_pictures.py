@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from explain_widgets.pictures.colormaps import NOT_FINITE_COLOUR, SEQUENTIAL, colour_table
-from explain_widgets.pictures.quantise import LEVELS, NOT_FINITE, quantise, weights_picture
+from explain_widgets.pictures.quantise import (
+    LEVELS,
+    NOT_FINITE,
+    quantise,
+    signed_picture,
+    weights_picture,
+)
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(40, 0.2), size=30).astype(np.float32)
 
@@ -87,3 +93,70 @@ def test_the_table_is_matplotlibs_map(name):
 def test_an_unknown_map_says_what_to_write():
     with pytest.raises(ValueError, match=r"no colour map 'Blue' .* try Blues"):
         colour_table("Blue")
+
+
+# --- signed maps ------------------------------------------------------------------------------
+
+MAPS = np.random.default_rng(1).normal(size=(6, 9, 11)).astype(np.float32)
+MAPS[2] *= 100
+MAPS[3] = np.maximum(MAPS[3], 0)
+MAPS[4] = 0
+ZERO = LEVELS // 2
+
+
+def test_zero_is_in_the_middle_and_the_scale_is_symmetric():
+    picture = signed_picture(MAPS)
+    most = float(np.abs(MAPS).max())
+    assert picture.range == (-most, most)
+    shown_again = (picture.levels.astype(float) - ZERO) / ZERO * most
+    assert np.abs(shown_again - MAPS).max() <= most / ZERO / 2 * 1.0001
+    assert (picture.levels[4] == ZERO).all()
+    assert (picture.levels[MAPS == 0] == ZERO).all()
+    mirrored = signed_picture(-MAPS).levels.astype(int)
+    assert np.array_equal(mirrored - ZERO, ZERO - picture.levels.astype(int))
+    assert f"±{most:.3g}" in picture.note
+
+
+def test_one_scale_a_channel():
+    picture = signed_picture(MAPS, per_channel=True)
+    most = np.abs(MAPS).max((1, 2))
+    assert np.array_equal(picture.limits, most)
+    assert picture.range == (-1, 1)
+    shown_again = (picture.levels.astype(float) - ZERO) / ZERO * most[:, None, None]
+    assert (np.abs(shown_again - MAPS).max((1, 2)) <= most / ZERO / 2 * 1.0001).all()
+    assert (picture.levels[4] == ZERO).all()
+
+
+def test_pages_of_a_layer_share_its_scale():
+    most = float(np.abs(MAPS).max())
+    whole, page = signed_picture(MAPS), signed_picture(MAPS[:2], most)
+    assert np.array_equal(page.levels, whole.levels[:2])
+    clipped = signed_picture(MAPS, 0.5)
+    assert clipped.levels[MAPS > 0.5].min() == LEVELS
+    assert clipped.levels[MAPS < -0.5].max() == 0
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("largest", [None, 3.0])
+def test_signed_maps_that_are_no_numbers_have_their_own_level(per_channel, largest):
+    values = MAPS.copy()
+    values[0, 0, :3] = np.nan, np.inf, -np.inf
+    values[1] = np.nan
+    picture = signed_picture(values, largest, per_channel)
+    assert picture.nonfinite == 3 + 99
+    assert ((picture.levels == NOT_FINITE) == ~np.isfinite(values)).all()
+    alone = signed_picture(MAPS[2:], largest, per_channel)
+    assert np.array_equal(picture.levels[2:], alone.levels)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-42, 1e-30, 1e30, 3e38])
+def test_very_small_and_very_large_numbers_are_drawn(scale):
+    values = np.float32([[[1, -1, 0.5, 0]]]) * np.float32(scale)
+    for picture in (signed_picture(values), signed_picture(values, per_channel=True)):
+        expected = [ZERO] * 4 if scale == 0 else [LEVELS, 0, ZERO + 64, ZERO]
+        assert np.abs(picture.levels.ravel().astype(int) - expected).max() <= 1
+        assert picture.nonfinite == 0
+
+
+def test_no_maps_at_all_are_a_picture():
+    assert signed_picture(np.zeros((0, 4, 4), np.float32)).levels.shape == (0, 4, 4)

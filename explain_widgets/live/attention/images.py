@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.patches import ImageGrid
 from explain_widgets.analysis.windowed_attention import windowed_attention
-from explain_widgets.live.attention.layer import AttentionLayer
+from explain_widgets.live.attention.layer import BATCHED, AttentionLayer
 from explain_widgets.live.modules import ModuleRow
 from explain_widgets.live.patches import Patches, around, image_in
 
@@ -140,5 +140,5 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 def _without_batch(layer: AttentionLayer) -> str:
     """The note, less that windows follow each other as heads, which they do no longer."""
-    said = [part for part in layer.note.split("; ") if "batch entries" not in part]
+    said = [part for part in layer.note.split("; ") if BATCHED not in part]
     return "; ".join(part for part in [*said, "windows put back on the image"] if part)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.patches import ImageGrid
 
+BATCHED = "batch entries follow each other as heads"
+"""In the note of a call of more than one batch entry."""
+
 
 @dataclass(frozen=True)
 class AttentionLayer:
@@ -43,6 +46,11 @@ class AttentionLayer:
     prompt: int | None = None
     query_grid: ImageGrid | None = None
     key_grid: ImageGrid | None = None
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether its heads are those of several batch entries: windows, frames."""
+        return BATCHED in self.note
 
 
 def layer_of(attention: Attention) -> AttentionLayer:
