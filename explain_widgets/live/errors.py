@@ -37,3 +37,7 @@ class NeedsHomeThreadError(ExplainError):
     Raised on other threads for models that cannot be copied and for models that draw random
     numbers. Widgets catch it, say that they wait for the cell, and run there.
     """
+
+
+class ChannelError(ExplainError, ValueError):
+    """A channel, or its unit at a position, that is not there."""

@@ -31,6 +31,8 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "rollout": lambda live: live.attention("rollout").weights(),
     "gradient attention": lambda live: live.gradient_attention(1).weights(),
     "head statistics": lambda live: live.head_statistics(),
+    "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
+    "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from explain_widgets.live.samples.arguments import Built, label_index, label_name
-from explain_widgets.live.samples.pixels import Pixels, paint, picture_in
+from explain_widgets.live.samples.pixels import Pixels, Scaling, paint, picture_in, scaling_of
 from explain_widgets.live.samples.token_reader import TokenReader
 from explain_widgets.live.samples.tokens import Token, read
 
@@ -44,6 +44,12 @@ class Shown:
         """The image, and how it was made."""
         image = picture_in(self.built.args, self.built.kwargs)
         return (None, None) if image is None else paint(image, self.show.denormalize)
+
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """How the values of the image become the picture."""
+        image = picture_in(self.built.args, self.built.kwargs)
+        return None if image is None else scaling_of(image, self.show.denormalize)
 
     @cached_property
     def ids(self) -> dict[str, torch.Tensor]:
@@ -155,6 +161,11 @@ class Sample:
     def image_note(self) -> str | None:
         """In words, how `image` was made of the values ("guessed: ImageNet's mean … undone")."""
         return self._view.picture[1]
+
+    @property
+    def image_scaling(self) -> Scaling | None:
+        """Which values are black and white; None: no image, or ``denormalize`` is a callable."""
+        return self._view.scaling
 
     @property
     def token_lists(self) -> dict[str, list[Token]]:
