@@ -239,6 +239,8 @@ class Attention:
         sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
         is_reduced = sizes.numel() < (rows[1] - rows[0]) * (keys[1] - keys[0])
         picture = torch.zeros_like(sizes)
+        for _ in self.prepare_steps(head):
+            yield Tile(picture, 0)
         done = 0
         for start, stop in self._row_chunks((0, row_edges[-1])):
             some = (first + start * every, first + (stop - 1) * every + 1)
@@ -259,6 +261,14 @@ class Attention:
                 picture[done:finished] /= sizes[done:finished]
             done = finished
             yield Tile(picture, done)
+
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything of ``head``, in steps that yield the share done.
+
+        Nothing here; pictures and statistics in steps begin with it.
+        """
+        self._heads_of(head)
+        yield from ()
 
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns of weights need of all queries, in steps that yield the share that is done.
@@ -282,13 +292,27 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> HeadStatistics:
         """What the head does, over ``rows`` (default: all queries).
 
-        ``keys`` (default: all) are the positions whose first and last are reported; weights on
-        other keys still count. ``tokens``: ids of the tokens, (keys,), for the induction score.
+        Parameters
+        ----------
+        head
+            A head, ``"mean"`` or ``"max"`` over the heads.
+        rows
+            (start, stop) of the queries that count.
+        keys
+            (start, stop): the first and last of these are reported; weights on others count too.
+        tokens
+            Ids of the tokens, (keys,), for the induction score.
+        sinks
+            (keys,) bool: the keys whose weight is the sink mass.
+        every
+            Look at each ``every``-th query only: a quick estimate.
         """
-        steps = self.statistics_steps(head, rows, keys, tokens)
+        steps = self.statistics_steps(head, rows, keys, tokens, sinks, every)
         while True:
             try:
                 next(steps)
@@ -302,19 +326,27 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> Generator[float, None, HeadStatistics]:
         """`statistics` in steps, each of which yields the share that is done; it returns them."""
         rows = rows or (0, self.queries)
         first, stop = keys or (0, self.keys)
         _check_span("rows", rows, self.queries)
         _check_span("keys", (first, stop), self.keys)
+        for _ in self.prepare_steps(head):
+            yield 0.0
+        every = max(1, min(every, rows[1] - rows[0]))
+        seen = range(rows[0] + every // 2, rows[1], every)
         like = self.query.new_empty(0, dtype=self._dtype)
-        totals = HeadTotals(rows, (first, stop - 1), self.keys, tokens, like)
-        for some in self._row_chunks(rows):
-            for span, weights in self._chunk(head, some, (0, self.keys)):
-                totals.add(some, span, weights)
+        span = seen.start, seen.stop
+        totals = HeadTotals(span, (first, stop - 1), self.keys, tokens, sinks, like, every)
+        for start, end in self._row_chunks((0, len(seen))):
+            some = seen[start], seen[end - 1] + 1
+            for columns, weights in self._chunk(head, some, (0, self.keys), every):
+                totals.add(some, columns, weights)
             totals.end_rows()
-            yield (some[1] - rows[0]) / (rows[1] - rows[0])
+            yield end / len(seen)
         return totals.statistics(self.kind == "self", head != "max" and self.sums_to_one)
 
     @property

@@ -13,8 +13,8 @@ from small_transformers import inputs_of, small_model
 from torch import Tensor, nn
 
 import explain_widgets as xw
+from explain_widgets.analysis.patches import ImageGrid
 from explain_widgets.live.attention.images import window_places
-from explain_widgets.live.attention.layer import ImageGrid
 
 pytest.importorskip("transformers")
 

@@ -124,9 +124,7 @@ class FeatureAnswers(Answers):
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
         edges = histogram_edges(own, _BINS)
         layout = self.reader.layout(of)
-        alignment = self._live.alignment(
-            of.layer, of.sample, of.entry or None, of.layout or None
-        )
+        alignment = self._live.alignment(of.layer, of.sample, of.entry or None, of.layout or None)
         found = channel_statistics(maps)
         arrays: dict[str, Any] = {
             "map": signed_picture(tile[None], _largest(maps)),

@@ -140,7 +140,9 @@ class MapReader:
         means = []
         for sample in range(min(known, MOST_SAMPLES)):
             other = MapsOf(sample, of.layer, of.entry, of.layout)
-            means.append(maps_of(self._activation(other), self.layout(other)).float().mean((1, 2, 3)))
+            means.append(
+                maps_of(self._activation(other), self.layout(other)).float().mean((1, 2, 3))
+            )
             yield None
         sizes = {len(one) for one in means}
         if len(sizes) > 1:

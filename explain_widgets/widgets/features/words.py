@@ -84,9 +84,7 @@ def reduction(size: Sequence[int], drawn: Sequence[int]) -> str:
     return f"strongest of {per[0]:.3g} × {per[1]:.3g} numbers per pixel"
 
 
-def statistics_message(
-    found: ChannelStatistics, channel: int, place: int
-) -> list[dict[str, Any]]:
+def statistics_message(found: ChannelStatistics, channel: int, place: int) -> list[dict[str, Any]]:
     """The statistics of one channel as they are shown, with what they mean."""
 
     def of(values: Tensor) -> float:

@@ -77,7 +77,7 @@ export function MapsPanel({ store }: { store: FeatureStore }) {
           table={table}
           range={sheet.range}
           scale="linear"
-          unit={selection.scale === "channel" ? "share of the channel’s largest" : SHOWN[selection.show]}
+          label={selection.scale === "channel" ? "share of the channel’s largest" : SHOWN[selection.show]}
           nonfinite={sheet.nonfinite}
         />
       </div>
