@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.channels import (
     channel_statistics,
     histogram,
@@ -23,10 +25,10 @@ from explain_widgets.live.muting import Mute
 from explain_widgets.pictures.quantise import signed_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.changes import change_message
-from explain_widgets.widgets.features.maps import MapReader
+from explain_widgets.widgets.features.maps import MapReader, MapsOf
 from explain_widgets.widgets.features.words import (
-    class_menu,
     footer,
+    input_picture,
     layer_message,
     overlay_message,
     position_message,
@@ -34,11 +36,13 @@ from explain_widgets.widgets.features.words import (
     statistics_message,
 )
 from explain_widgets.widgets.protocol import Reply
+from explain_widgets.widgets.targets import classes_message
 
 # Numbers of one map that are sent as they are, to be read one by one.
 _MOST_EXACT = 2**16
 _MOST_SIDE = 512
 _BINS = 24
+_PARTIAL_SECONDS = 0.3
 _STRONGEST = 5
 _ACROSS_SIDE = 48
 
@@ -69,7 +73,7 @@ class FeatureAnswers(Answers):
                 "title": sample.title,
                 "has_image": sample.image is not None,
                 "layers": [layer_message(layer) for layer in self.layers],
-                **class_menu(self._live, sample),
+                **classes_message(self._live, index),
                 "footer": self._live.status,
             }
         )
@@ -79,14 +83,14 @@ class FeatureAnswers(Answers):
         of, order = self.reader.of(selection), selection["order"]
         maps = self.reader.maps(of)
         scores: Tensor | None = None
-        if order == "variance":
+        if order == "variance" and of.show != "filters":
             for found in self.reader.variance_steps(of):
                 scores = found
                 yield None
         else:
             scores = self.reader.scores(of, order)
         assert scores is not None
-        channels = self.reader.order(scores)
+        channels = self.reader.order(of, scores, order)
         start = int(selection["from"])
         page = channels[start : start + int(selection["count"])]
         size = _page_size(selection["size"], len(page), maps)
@@ -94,25 +98,36 @@ class FeatureAnswers(Answers):
         by_channel = selection["scale"] == "channel"
         largest = None if by_channel else _largest(maps)
         picture = signed_picture(tile, largest, per_channel=by_channel)
-        layout = self.reader.layout(of)
+        slices = self.reader.volume(of).shape[1]
+        words = self.reader.words(of)
         reduced = reduction(maps.shape[1:], tile.shape[1:])
         yield Reply(
             {
-                "words": layout.words,
-                "channels": layout.channels,
-                "slices": layout.slices,
+                "words": words,
+                "channels": len(maps),
+                "slices": slices,
                 "height": maps.shape[1],
                 "width": maps.shape[2],
                 "from": start,
-                "footer": footer(self._live, of, reduced, layout),
+                "footer": footer(self._live, of, reduced, words, slices),
                 "revision": self._live.revision,
             },
             {
                 "maps": picture,
                 "order": channels.to(torch.int32).cpu().numpy(),
-                "scores": exact(scores.abs() if order == "index" else scores),
+                "scores": exact(scores),
+                **self._coloured(of, page, size),
             },
         )
+
+    def _coloured(self, of: MapsOf, page: Tensor, size: tuple[int, int]) -> dict[str, Any]:
+        """Filters that see red, green and blue as coloured pictures; grey is zero."""
+        if of.show != "filters" or not self.reader.filters(of).is_rgb:
+            return {}
+        weights = self.reader.filters(of).rgb()
+        planes = [mosaic(weights[:, plane], page, size) for plane in range(3)]
+        colours = signed_picture(torch.stack(planes, -1).cpu().numpy(), _largest(weights))
+        return {"rgb": colours.levels}
 
     def answer_channel(self, selection: dict[str, Any]) -> Reply:
         """One channel: its map, its numbers, their histogram, and where it lies on the input."""
@@ -123,8 +138,7 @@ class FeatureAnswers(Answers):
         size = _page_size((_MOST_SIDE, _MOST_SIDE), 1, maps)
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
         edges = histogram_edges(own, _BINS)
-        layout = self.reader.layout(of)
-        alignment = self._live.alignment(of.layer, of.sample, of.entry or None, of.layout or None)
+        alignment = self._alignment(of)
         found = channel_statistics(maps)
         arrays: dict[str, Any] = {
             "map": signed_picture(tile[None], _largest(maps)),
@@ -135,20 +149,26 @@ class FeatureAnswers(Answers):
             arrays["values"] = exact(own)
         return Reply(
             {
-                "name": layout.channel_name(channel),
+                "name": self.reader.name(of, channel),
                 "height": own.shape[0],
                 "width": own.shape[1],
                 "statistics": statistics_message(found, channel, rank(found.mean, channel)),
                 "strongest": [
                     position_message(one, alignment) for one in strongest(own, _STRONGEST)
                 ],
-                "overlay": overlay_message(alignment, own.shape),
-                "alignment": alignment.words,
+                "overlay": None if alignment is None else overlay_message(alignment, own.shape),
+                "alignment": "" if alignment is None else alignment.words,
                 "reduced": reduction(own.shape, tile.shape),
                 "footer": self._live.status,
             },
             arrays,
         )
+
+    def _alignment(self, of: MapsOf) -> Alignment | None:
+        """Where the maps lie on the input; None: they are weights."""
+        if of.show == "filters":
+            return None
+        return self._live.alignment(of.layer, of.sample, of.entry or None, of.layout or None)
 
     def answer_value(self, selection: dict[str, Any]) -> Reply:
         """One number of a map, exactly: of maps that are too large to be sent as a whole."""
@@ -185,6 +205,31 @@ class FeatureAnswers(Answers):
             },
             arrays,
         )
+
+    def answer_maximise(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """The input that a channel answers to most, as it is found, a step at a time.
+
+        ``steps``, ``seed``, ``start``: as of `LiveModel.maximise`.
+        """
+        of = self.reader.of({**selection, "show": "activation", "muted": ()})
+        sample = self._samples[of.sample]
+        sent = time.monotonic() - _PARTIAL_SECONDS
+        steps = self._live.maximise(
+            of.layer,
+            int(selection["channel"]),
+            of.sample,
+            entry=of.entry or None,
+            layout=of.layout or None,
+            **{name: selection[name] for name in ("steps", "seed", "start") if name in selection},
+        )
+        for step in steps:
+            if step.step == step.steps or time.monotonic() - sent > _PARTIAL_SECONDS:
+                sent = time.monotonic()
+                content = {"step": step.step, "steps": step.steps, "value": step.value}
+                picture = input_picture(step.image, sample)
+                yield Reply({**content, "note": step.note}, {"picture": picture})
+            else:
+                yield None
 
     def answer_change(self, selection: dict[str, Any]) -> Reply:
         """How the output changes without the muted channels."""

@@ -8,7 +8,7 @@ import matplotlib.figure
 import torch
 import traitlets
 
-from explain_widgets.analysis.channels import ORDERS, ranked
+from explain_widgets.analysis.channels import ORDERS
 from explain_widgets.analysis.mosaic import mosaic
 from explain_widgets.export.maps import maps_figure
 from explain_widgets.live.errors import ExplainError
@@ -123,7 +123,7 @@ class FeatureExplorer(LayerExplorer):
         scores = self._scores(of)
         return {
             "maps": maps,
-            "order": ranked(scores),
+            "order": self._answers.reader.order(of, scores, self.order),
             "scores": scores,
             "map": maps[self.channel],
         }
@@ -141,10 +141,9 @@ class FeatureExplorer(LayerExplorer):
     def _figure(self, pixels: int) -> matplotlib.figure.Figure:
         of = self._maps_of()
         maps = self._answers.reader.maps(of)
-        channels = ranked(self._scores(of))[:_STILL_MAPS]
+        channels = self._answers.reader.order(of, self._scores(of), self.order)[:_STILL_MAPS]
         tile = mosaic(maps, channels, (pixels, pixels)).float().cpu().numpy()
-        layout = self._answers.reader.layout(of)
-        said = [f"{of.layer or '(model)'} · {NAMES[of.show]} · {layout.words}"]
+        said = [f"{of.layer or '(model)'} · {NAMES[of.show]} · {self._answers.reader.words(of)}"]
         if len(channels) < len(maps):
             said.append(f"first {len(channels)} of {len(maps):,} channels")
         if tile.shape[1:] != maps.shape[1:]:
@@ -154,7 +153,7 @@ class FeatureExplorer(LayerExplorer):
         )
 
     def _scores(self, of: MapsOf) -> torch.Tensor:
-        if self.order != "variance":
+        if self.order != "variance" or of.show == "filters":
             return self._answers.reader.scores(of, self.order)
         *_, scores = self._answers.reader.variance_steps(of)
         assert scores is not None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explain_widgets.analysis.channels import ORDERS, Order, channel_scores, ranked
 from explain_widgets.analysis.feature_maps import Layout, maps_of
+from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 
@@ -111,7 +112,10 @@ class MapReader:
         return volume[:, min(of.slice, volume.shape[1] - 1)]
 
     def volume(self, of: MapsOf) -> Tensor:
-        """(channels, slices, height, width)."""
+        """(channels, slices, height, width); of filters a slice is one input that they see."""
+        if of.show == "filters":
+            weights = self.filters(of).weights
+            return weights.flatten(1, 2)
         layout = self.layout(of)
         if of.show == "activation":
             return maps_of(self._activation(of), layout)
@@ -121,12 +125,28 @@ class MapReader:
         activation = maps_of(self._activation(of), layout)
         return activation.to(gradient.dtype) * gradient
 
+    def filters(self, of: MapsOf) -> Filters:
+        """The weights of the layer; LayerError where it has none of that kind."""
+        return self._live.filters(of.layer)
+
+    def words(self, of: MapsOf) -> str:
+        """What the maps are, in words."""
+        return self.filters(of).words if of.show == "filters" else self.layout(of).words
+
+    def name(self, of: MapsOf, channel: int) -> str:
+        """A channel in words."""
+        if of.show == "filters":
+            return f"filter {channel}"
+        return self.layout(of).channel_name(channel)
+
     def scores(self, of: MapsOf, order: Order) -> Tensor:
         """(channels,): the number by which each channel is ordered; see `channel_scores`."""
         if order not in ORDERS:
             raise ValueError(f"There is no order {order!r}: write {', '.join(ORDERS)}.")
-        layout = self.layout(of)
+        if of.show == "filters":
+            return self.filters(of).norms if order == "index" else self._weights(of, order)
         if order == "activation_x_gradient":
+            layout = self.layout(of)
             values, gradient = (
                 maps_of(tensor, layout) for tensor in (self._activation(of), self._gradient(of))
             )
@@ -152,8 +172,15 @@ class MapReader:
             )
         yield channel_scores(self.volume(of), "variance", means=torch.stack(means))
 
-    def order(self, scores: Tensor) -> Tensor:
-        """(channels,): the channels, largest score first."""
+    def _weights(self, of: MapsOf, order: Order) -> Tensor:
+        if order in ("variance", "activation_x_gradient"):
+            raise ValueError("Filters are ordered by index, mean, maximum or share of zeros.")
+        return channel_scores(self.volume(of), order)
+
+    def order(self, of: MapsOf, scores: Tensor, order: Order) -> Tensor:
+        """(channels,): the channels, largest score first; of filters by index the first first."""
+        if order == "index":
+            return torch.arange(len(scores), device=scores.device)
         return ranked(scores)
 
     def _activation(self, of: MapsOf) -> Tensor:

@@ -6,19 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment, AxisAlignment
 from explain_widgets.analysis.channels import ChannelStatistics, Position
-from explain_widgets.analysis.feature_maps import Layout
-from explain_widgets.live.errors import TargetError
+from explain_widgets.analysis.feature_maps import fitting_layouts
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Sample
 from explain_widgets.widgets.features.maps import NAMES, MapsOf
-
-# More classes than this are no menu.
-_MOST_CLASSES = 1000
 
 
 def layer_message(layer: FeatureLayer) -> dict[str, Any]:
@@ -33,6 +31,7 @@ def layer_message(layer: FeatureLayer) -> dict[str, Any]:
         "width": layer.width,
         "entries": list(layer.entries),
         "entry": layer.entry,
+        "layouts": [(name, one.words) for name, one in fitting_layouts(layer.shape).items()],
     }
 
 
@@ -42,33 +41,15 @@ def size_of(layer: FeatureLayer) -> str:
     return " × ".join(map(str, sizes))
 
 
-def class_menu(live: LiveModel, sample: Sample) -> dict[str, Any]:
-    """The classes that may be a target, and the predicted one; none where there are no scores."""
-    try:
-        scores = live.class_scores(sample.index)
-    except TargetError:
-        return {"classes": [], "predicted": None}
-    count = scores.numel()
-    names = [sample.class_name(index, count) for index in range(min(count, _MOST_CLASSES))]
-    best = int(scores.argmax())
-    probability = float(scores.double().softmax(0)[best]) if count > 1 else None
-    return {
-        "classes": names if count > 1 else [],
-        "predicted": {
-            "index": best,
-            "name": sample.class_name(best, count),
-            "probability": probability,
-        },
-    }
-
-
-def footer(live: LiveModel, of: MapsOf, reduced: str, layout: Layout) -> str:
+def footer(live: LiveModel, of: MapsOf, reduced: str, words: str, slices: int) -> str:
     """The line that says what was computed."""
     count = len(of.muted)
     parts = [
         f"{NAMES[of.show]}s stay on {live.device}" if of.show == "activation" else NAMES[of.show],
-        layout.words,
-        f"slice {of.slice} of {layout.slices}" if layout.slices > 1 else "",
+        words,
+        f"{'input' if of.show == 'filters' else 'slice'} {of.slice} of {slices}"
+        if slices > 1
+        else "",
         reduced or "exact",
         f"{count} channel{'s' * (count > 1)} muted" if count else "",
         live.status,
@@ -108,15 +89,10 @@ def statistics_message(found: ChannelStatistics, channel: int, place: int) -> li
     return [{"name": name, "text": text, "definition": what} for name, text, what in rows]
 
 
-def position_message(position: Position, alignment: Alignment) -> dict[str, Any]:
-    """A strong position, with the part of the input that it is computed from."""
-    top, left, bottom, right = alignment.box(position.y, position.x)
-    return {
-        "value": position.value,
-        "y": position.y,
-        "x": position.x,
-        "box": [top, left, bottom, right],
-    }
+def position_message(position: Position, alignment: Alignment | None) -> dict[str, Any]:
+    """A strong position, with the part of the input that it is computed from, where that is one."""
+    box = None if alignment is None else list(alignment.box(position.y, position.x))
+    return {"value": position.value, "y": position.y, "x": position.x, "box": box}
 
 
 def overlay_message(alignment: Alignment, size: Sequence[int]) -> dict[str, float] | None:
@@ -126,6 +102,24 @@ def overlay_message(alignment: Alignment, size: Sequence[int]) -> dict[str, floa
     top, height = _shares(alignment.height, size[0])
     left, width = _shares(alignment.width, size[1])
     return {"top": top, "height": height, "left": left, "width": width}
+
+
+def input_picture(tensor: Tensor, sample: Sample) -> npt.NDArray[np.uint8]:
+    """An input like that of ``sample`` as a picture, (height, width, 3) uint8.
+
+    Painted as the sample is; an input that is no image, from its smallest value to its largest.
+    """
+    values = tensor.detach()[0].float().cpu().numpy()
+    scaling = sample.image_scaling
+    if values.ndim == 3 and values.shape[0] in (1, 3) and scaling is not None:
+        unit = scaling.undone(values)
+    else:
+        flat = (
+            values.reshape(1, 1, -1) if values.ndim < 2 else values.reshape(1, -1, values.shape[-1])
+        )
+        unit = (flat - flat.min()) / ((flat.max() - flat.min()) or 1.0)
+    pixels = np.rint(np.clip(np.moveaxis(unit, 0, 2), 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 def _shares(axis: AxisAlignment, count: int) -> tuple[float, float]:

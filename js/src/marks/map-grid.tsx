@@ -1,6 +1,7 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type ColourTable, paint } from "./colour";
+import { drawPicture } from "./image-overlay";
 import {
   layOutMaps,
   layOutUnits,
@@ -18,6 +19,8 @@ export interface MapCells {
   data: Uint8Array;
   height: number;
   width: number;
+  /** Red, green and blue of each pixel, instead of one byte for a colour table. */
+  coloured?: boolean;
 }
 
 interface MapGridProps {
@@ -43,17 +46,18 @@ interface MapGridProps {
 /** One canvas pixel a number of the map. */
 export function MapCanvas({ cells, table, name }: { cells: MapCells; table: ColourTable; name: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { data, height, width } = cells;
+  const { data, height, width, coloured = false } = cells;
   useLayoutEffect(() => {
     const target = canvas.current;
+    if (target !== null && coloured) drawPicture(target, data, [height, width]);
     const context = target?.getContext("2d");
-    if (!target || !context) return;
+    if (!target || !context || coloured) return;
     target.width = width;
     target.height = height;
     const image = context.createImageData(width, height);
     paint(data, [height, width], table, image.data);
     context.putImageData(image, 0, 0);
-  }, [data, height, width, table]);
+  }, [data, height, width, coloured, table]);
   return <canvas ref={canvas} data-map={name} />;
 }
 

@@ -8,6 +8,7 @@ const SHOWN = [
   ["activation", "Activation"],
   ["gradient", "Gradient"],
   ["activation_x_gradient", "Act × grad"],
+  ["filters", "Filters"],
 ] as const satisfies [Show, string][];
 const ORDERS = [
   ["index", "index"],
@@ -72,7 +73,7 @@ function Parts({ store }: { store: FeatureStore }) {
       )}
       {sheet !== null && sheet.slices > 1 && (
         <Slider
-          label="Slice"
+          label={selection.show === "filters" ? "Input" : "Slice"}
           value={selection.slice}
           count={sheet.slices}
           disabled={disabled}
@@ -117,7 +118,9 @@ export function Bar({ store }: { store: FeatureStore }) {
         disabled={disabled}
         onPick={(value, event) => store.move({ show: value }, event)}
       />
-      {show !== "activation" && <Target store={store} />}
+      {(show === "gradient" || show === "activation_x_gradient" || order === "activation_x_gradient") && (
+        <Target store={store} />
+      )}
       <Picker
         label="Order"
         labelled

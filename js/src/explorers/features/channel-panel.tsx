@@ -1,6 +1,7 @@
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Slider } from "../../controls/slider";
 import { Histogram } from "../../marks/histogram";
+import { drawPicture } from "../../marks/image-overlay";
 import { MapCanvas } from "../../marks/map-grid";
 import { MapOverlay } from "../../marks/map-overlay";
 import { short } from "../../marks/numbers";
@@ -76,7 +77,11 @@ function Strongest({ channel, onPoint }: { channel: Channel; onPoint(position: P
           return (
             <li
               key={`${y} ${x}`}
-              title={`computed from rows ${box[0]}–${box[2] - 1}, columns ${box[1]}–${box[3] - 1} of the input`}
+              title={
+                box === null
+                  ? undefined
+                  : `computed from rows ${box[0]}–${box[2] - 1}, columns ${box[1]}–${box[3] - 1} of the input`
+              }
               onPointerEnter={() => onPoint(position)}
             >
               <span>{`row ${y}, column ${x}`}</span>
@@ -126,6 +131,54 @@ function Across({ store }: { store: FeatureStore }) {
         ))}
       </div>
     </>
+  );
+}
+
+/** The input that the channel answers to most: sought by gradient ascent, shown while it is. */
+function Maximise({ store }: { store: FeatureStore }) {
+  const { maximised, selection, lost } = store.state;
+  const [seed, setSeed] = useState(0);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { layer, channel } = selection;
+  const found = maximised?.layer === layer && maximised.channel === channel ? maximised : null;
+  useLayoutEffect(() => {
+    const [height = 0, width = 0] = found?.picture.shape ?? [];
+    if (canvas.current && found) drawPicture(canvas.current, found.picture.data, [height, width]);
+  }, [found]);
+  const seek = (next: number) => (event: Event) => {
+    setSeed(next);
+    store.maximise(next, event);
+  };
+  return (
+    <section class="xw-maximise" aria-label="What maximises it">
+      <h3>What maximises it</h3>
+      {found !== null && (
+        <>
+          <canvas ref={canvas} class="xw-sample-picture" role="img" aria-label="Input that maximises it" />
+          <p class="xw-note xw-number">
+            {`step ${found.step} of ${found.steps} · mean ${short(found.value)} · seed ${seed}`}
+          </p>
+          {found.partial && <progress value={found.step} max={found.steps} aria-label="Steps" />}
+        </>
+      )}
+      <div class="xw-buttons">
+        {found?.partial ? (
+          <button type="button" class="xw-button" onClick={() => store.stopMaximising()}>
+            Stop
+          </button>
+        ) : (
+          <button
+            type="button"
+            class="xw-button"
+            disabled={lost !== null}
+            onClick={seek(found === null ? seed : seed + 1)}
+          >
+            {found === null ? "Seek" : "Another seed"}
+          </button>
+        )}
+      </div>
+      {found !== null && !found.partial && <p class="xw-note">{found.note}</p>}
+    </section>
   );
 }
 
@@ -209,6 +262,7 @@ export function ChannelPanel({ store }: { store: FeatureStore }) {
       <Statistics channel={channel} />
       <Strongest channel={channel} onPoint={setPointed} />
       {sheet !== null && <Across store={store} />}
+      <Maximise store={store} />
       <MutedChannels store={store} />
     </section>
   );

@@ -13,16 +13,21 @@ const SHOWN: Record<Show, string> = {
 };
 
 /** The number under a map, as it is ordered by. */
-function scoreText(order: Order, score: number | undefined): string {
+function scoreText(order: Order, show: Show, score: number | undefined): string {
+  if (order === "index" && show === "filters" && score !== undefined) return `‖${short(score)}‖`;
   if (score === undefined || order === "index") return "";
   return order === "zeros" ? `${Math.round(100 * score)} %` : short(score);
 }
 
 function mapAt({ pages }: Sheet, place: number): MapCells | null {
-  for (const { from, maps } of pages.values()) {
+  for (const { from, maps, rgb } of pages.values()) {
     const [count = 0, height = 0, width = 0] = maps.shape;
     if (place < from || place >= from + count) continue;
     const area = height * width;
+    if (rgb !== null) {
+      const data = rgb.data.subarray(3 * (place - from) * area, 3 * (place - from + 1) * area);
+      return { data, height, width, coloured: true };
+    }
     return { data: maps.data.subarray((place - from) * area, (place - from + 1) * area), height, width };
   }
   return null;
@@ -61,7 +66,7 @@ export function MapsPanel({ store }: { store: FeatureStore }) {
         mapAt={(place) => mapAt(sheet, place)}
         captionAt={(place) => [
           String(order[place] ?? ""),
-          scoreText(selection.order, scores[order[place] ?? 0]),
+          scoreText(selection.order, selection.show, scores[order[place] ?? 0]),
         ]}
         onView={(view) => store.see(view)}
         picked={picked}

@@ -11,6 +11,7 @@ import type {
   InView,
   Layer,
   MapsContent,
+  Maximised,
   Muted,
   Page,
   SampleContent,
@@ -45,6 +46,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       sheet: null,
       channel: null,
       across: null,
+      maximised: null,
       change: null,
       opacity: 60,
       read: new Map<string, number>(),
@@ -94,6 +96,25 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     if (name === undefined) return;
     const { channel } = this.state.selection;
     this.mute(name, channel, this.howMuted(name, channel) === null ? "zero" : null, event);
+  }
+
+  /** Seeks the input that the picked channel answers to most, a step at a time. */
+  maximise(seed: number, event: Event): void {
+    const { layer, channel } = this.state.selection;
+    const asked = { ...this.place(), channel, seed };
+    this.ask("maximise", asked, event.timeStamp, ({ content, arrays, partial }) => {
+      const picture = pick(arrays, "picture", "uint8");
+      if (picture === null) return;
+      const found = content as Pick<Maximised, "step" | "steps" | "value" | "note">;
+      this.update({ maximised: { ...found, layer, channel, picture, partial } });
+    });
+  }
+
+  /** Ends the search; its last picture stays. */
+  stopMaximising(): void {
+    const { maximised } = this.state;
+    this.connection.stop("maximise");
+    if (maximised !== null) this.update({ maximised: { ...maximised, partial: false } });
   }
 
   /** Maps came into view: those that are not there yet are asked for. */
@@ -220,7 +241,8 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     if (maps === null || order === undefined || scores === undefined) throw new Error("it has no maps");
     const content = answer.content as MapsContent;
     const { payload, bytes, milliseconds } = answer;
-    const page: Page = { maps, from: content.from, payload, bytes, milliseconds };
+    const rgb = pick(answer.arrays, "rgb", "uint8");
+    const page: Page = { maps, rgb, from: content.from, payload, bytes, milliseconds };
     const { sheet: old } = this.state;
     const isOn = old !== null && old.key === key && old.revision === content.revision;
     const pages = new Map(isOn ? old.pages : []).set(content.from, page);

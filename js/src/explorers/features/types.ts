@@ -61,6 +61,8 @@ export interface MapsContent {
 /** A page of maps, as it was answered. */
 export interface Page {
   maps: DecodedArray<"uint8">;
+  /** Filters of an image as coloured pictures; null: they are not. */
+  rgb: DecodedArray<"uint8"> | null;
   from: number;
   payload: number;
   bytes: number;
@@ -86,7 +88,7 @@ export interface Position {
   y: number;
   x: number;
   /** Of the input: top, left, bottom, right. */
-  box: [number, number, number, number];
+  box: [number, number, number, number] | null;
 }
 
 export interface ChannelContent {
@@ -128,11 +130,24 @@ export interface InView {
   columns: number;
 }
 
+/** The input that a channel answers to most, as far as it was found. */
+export interface Maximised {
+  layer: number;
+  channel: number;
+  step: number;
+  steps: number;
+  value: number;
+  note: string;
+  picture: DecodedArray<"uint8">;
+  partial: boolean;
+}
+
 export interface State extends SharedState<Selection> {
   content: SampleContent | null;
   sheet: Sheet | null;
   channel: Channel | null;
   across: Across | null;
+  maximised: Maximised | null;
   change: { change: Change | null; note: string } | null;
   /** How strongly the map covers the image, 0…100. */
   opacity: number;
