@@ -102,7 +102,7 @@ explorer
 
 LONG_EXPECTED = """
 import base64, zlib
-from explain_widgets.pictures.quantise import signed_picture, weights_picture
+from explain_widgets.pictures.quantise import weights_picture
 tile = long_live.attention(0).tile({head}, {rows}, {keys}, {size})
 levels = weights_picture(tile.numpy(), "linear").levels
 print(base64.b64encode(zlib.compress(levels.tobytes())).decode())
