@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from explain_widgets.analysis.feature_maps import Layout, choose_layout
 from explain_widgets.analysis.layout_rules import Axes, Known, axes_by_kind, axes_of
 from explain_widgets.analysis.patches import ImageGrid
-from explain_widgets.live.entries import Call
+from explain_widgets.live.entries import Call, Calls
 from explain_widgets.live.modules import ModuleRow, Shape
-from explain_widgets.live.patches import Patches, image_in
+from explain_widgets.live.patches import Patches, image_in, image_tokens, text_lengths
 from explain_widgets.live.recorder import Spot
 
 
@@ -29,7 +29,7 @@ class Layouts:
     Parameters
     ----------
     calls
-        The calls of the forward by name.
+        The calls of the forward.
     rows
         Its module table.
     module
@@ -39,16 +39,22 @@ class Layouts:
     """
 
     def __init__(
-        self, calls: dict[str, Call], rows: list[ModuleRow], module: nn.Module, inputs: list[Tensor]
+        self, calls: Calls, rows: list[ModuleRow], module: nn.Module, inputs: list[Tensor]
     ) -> None:
-        self._calls = calls
+        self.calls = calls
+        self._image_tokens = image_tokens(module, inputs)
         self._started = sorted(calls.values(), key=lambda call: call.started)
         self._modules = dict(module.named_modules())
         self._patches = None if image_in(inputs) is None else Patches(module, rows, inputs)
-        self._lengths = {t.shape[1] for t in inputs if t.ndim == 2 and not t.is_floating_point()}
+        self._lengths = text_lengths(inputs)
         self._axes: dict[Spot, Axes] = {}
         self._known: dict[Spot, Known] = {}
         self._decide()
+
+    def fits(self, calls: Calls, module: nn.Module, inputs: list[Tensor]) -> bool:
+        """Whether these are the layouts of another sample too: of the same calls and text."""
+        same = calls is self.calls or calls == self.calls
+        return same and image_tokens(module, inputs) == self._image_tokens
 
     def layout(self, call: str, entry: str, layout: Any = None) -> Layout:
         """The layout of an entry of a call, or another one as `choose_layout` takes it.
@@ -58,14 +64,14 @@ class Layouts:
         ValueError
             When ``layout`` does not fit the shape, or the tensor is empty.
         """
-        found = next(e for e in self._calls[call].entries if e.name == entry)
+        found = next(e for e in self.calls[call].entries if e.name == entry)
         known = self._known.get((call, entry), Known())
         return choose_layout(
             found.shape, replace(known, grid=self._grid(call, found.shape)), layout
         )
 
     def _decide(self) -> None:
-        ended = sorted((c for c in self._calls.values() if c.ended >= 0), key=lambda c: c.ended)
+        ended = sorted((c for c in self.calls.values() if c.ended >= 0), key=lambda c: c.ended)
         for call in ended:
             for number, entry in enumerate(call.entries):
                 spot = (call.name, entry.name)

@@ -18,7 +18,7 @@ from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import Ablations, HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
-from explain_widgets.live.entries import Entry
+from explain_widgets.live.entries import Calls, Entry
 from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
@@ -581,11 +581,16 @@ class LiveModel:
         self._mixed = self._mixed or run.mixed
         if run.recorder is not None:
             known = self._tables.get(sample)
-            rows, calls = run.recorder.table(), run.recorder.calls
+            rows, calls = run.recorder.table(), self._shared(run.recorder.calls)
             self._tables[sample] = (
                 Table(rows, calls) if known is None else replace(known, rows=rows, calls=calls)
             )
         return run
+
+    def _shared(self, calls: Calls) -> Calls:
+        """The same as known of another sample, where they are equal: there may be thousands."""
+        latest = next(reversed(self._tables.values()), None)
+        return latest.calls if latest is not None and latest.calls == calls else calls
 
     def _inputs(self, sample: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         loaded = self._sample(sample)
