@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from explain_widgets.analysis.feature_maps import Layout, choose_layout
 from explain_widgets.analysis.layout_rules import Axes, Known, axes_by_kind, axes_of
 from explain_widgets.analysis.patches import ImageGrid
 from explain_widgets.live.entries import Call, Calls
-from explain_widgets.live.modules import ModuleRow, Shape
+from explain_widgets.live.modules import ModuleRow, Shape, library_classes
 from explain_widgets.live.patches import Patches, image_in, image_tokens, text_lengths
 from explain_widgets.live.recorder import Spot
 
@@ -188,18 +187,9 @@ def _norm_known(module: nn.Module) -> Known:
 
 
 def _kind(module: nn.Module) -> str:
-    """The name of torch's class, of its own or above it, that says how tensors are laid out."""
-    for name, is_torch in _classes(module):
-        if name in (*_FIRST, *_LAST, *_SEQUENCES) or (is_torch and _SPATIAL.match(name)):
-            return name
-        if name.endswith("Norm"):
-            return "Norm"
-    return ""
-
-
-def _classes(module: nn.Module) -> Iterator[tuple[str, bool]]:
-    original = getattr(module, "original_name", None)  # of scripted modules
-    if isinstance(original, str):
-        yield original, True
-    for base in type(module).__mro__:
-        yield base.__name__, base.__module__.startswith("torch.")
+    """The name of the class that says how tensors are laid out; ``""``: none does."""
+    names = library_classes(module)
+    known = (*_FIRST, *_LAST, *_SEQUENCES)
+    found = next((name for name in names if name in known or _SPATIAL.match(name)), "")
+    is_norm = any(base.__name__.endswith("Norm") for base in type(module).__mro__)
+    return found or "Norm" * is_norm

@@ -290,6 +290,39 @@ def test_attention_weights_are_heads() -> None:
     assert live.layout("").words == "2 heads of 5 × 5 (queries × keys)"  # of its own module
 
 
+def test_classes_that_are_called_as_those_of_torch() -> None:
+    """A user's own LSTM is none of torch's, whatever it is called."""
+
+    class LSTM(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    class Linear(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.transpose(1, 2)
+
+    class PatchEmbed2d(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    class MultiheadAttention(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, None]:
+            return x, None
+
+    class Mine(nn.Conv1d):
+        pass
+
+    own = (LSTM(), PatchEmbed2d(), Linear(), Mine(WIDTH, 6, 1), MultiheadAttention())
+    for n, module in enumerate(own):
+        live = LiveModel(nn.Sequential(nn.Linear(WIDTH, WIDTH), *own[: n + 1]), X)
+        layer = next(layer for layer in live.feature_layers() if layer.name == str(n + 1))
+        assert layer.has_filters == isinstance(module, nn.Conv1d)
+    said = words(live)
+    assert said["1"] == said["2"] == "8 features of 5 tokens"
+    assert said["3"] == "8 channels of 5 positions"  # as the convolution takes it
+    assert said["4"] == said["5"] == "6 channels of 5 positions"
+
+
 def test_a_layout_can_be_had_otherwise() -> None:
     live = LiveModel(Digits(), DIGITS)
     assert live.layout("conv2", layout="channels_last").words == "8 channels of 16 × 8"
