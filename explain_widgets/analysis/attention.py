@@ -167,7 +167,7 @@ class Attention:
     def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
         """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         start, stop = seen = self._keys_seen(rows, keys)
-        scores = self._scores(Block(heads, rows, seen, every))
+        scores = self.scores(Block(heads, rows, seen, every))
         everything = keys == (0, self.keys)
         sums = row_sums(scores) if everything else self._sums_of(heads, rows)[:, ::every]
         weights = normalised(scores, sums)
@@ -239,6 +239,8 @@ class Attention:
         sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
         is_reduced = sizes.numel() < (rows[1] - rows[0]) * (keys[1] - keys[0])
         picture = torch.zeros_like(sizes)
+        for _ in self.prepare_steps(head):
+            yield Tile(picture, 0)
         done = 0
         for start, stop in self._row_chunks((0, row_edges[-1])):
             some = (first + start * every, first + (stop - 1) * every + 1)
@@ -259,6 +261,14 @@ class Attention:
                 picture[done:finished] /= sizes[done:finished]
             done = finished
             yield Tile(picture, done)
+
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything of ``head``, in steps that yield the share done.
+
+        Nothing here; pictures and statistics in steps begin with it.
+        """
+        self._heads_of(head)
+        yield from ()
 
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns of weights need of all queries, in steps that yield the share that is done.
@@ -324,6 +334,8 @@ class Attention:
         first, stop = keys or (0, self.keys)
         _check_span("rows", rows, self.queries)
         _check_span("keys", (first, stop), self.keys)
+        for _ in self.prepare_steps(head):
+            yield 0.0
         every = max(1, min(every, rows[1] - rows[0]))
         seen = range(rows[0] + every // 2, rows[1], every)
         like = self.query.new_empty(0, dtype=self._dtype)
@@ -400,7 +412,7 @@ class Attention:
         if sums is None and (len(spans) > 1 or _common(seen, everything) != everything):
             sums = self._streamed_sums(heads, rows, every)[0]
         for span in spans:
-            scores = self._scores(Block(heads, rows, span, every))[0]
+            scores = self.scores(Block(heads, rows, span, every))[0]
             sums = row_sums(scores) if sums is None else sums
             weights = normalised(scores, sums)
             if self.steps:
@@ -425,9 +437,9 @@ class Attention:
 
     def _streamed_sums(self, heads: Span, rows: Span, every: int = 1) -> Tensor:
         spans = self._key_spans(self._keys_seen(rows, (0, self.keys)))
-        return sums_of_blocks(self._scores(Block(heads, rows, span, every)) for span in spans)
+        return sums_of_blocks(self.scores(Block(heads, rows, span, every)) for span in spans)
 
-    def _scores(self, block: Block) -> Tensor:
+    def scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
         group = self.heads // self.key.shape[0]
         query = self.query[slice(*block.heads), slice(*block.rows, block.every)]

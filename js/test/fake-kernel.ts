@@ -3,7 +3,15 @@
  * Deterministic, so that what a test expects can be computed from `weight` itself.
  */
 
-import type { Head, HeadSelection, Layer, Lens, SampleContent } from "../src/explorers/attention/types";
+import type {
+  Comparison,
+  Head,
+  HeadSelection,
+  Layer,
+  Lens,
+  Other,
+  SampleContent,
+} from "../src/explorers/attention/types";
 import type { ArrayHeader, Dtype } from "../src/kernel/messages";
 import type { Token } from "../src/marks/tokens";
 import type { Span } from "../src/marks/viewport";
@@ -68,7 +76,12 @@ export const CHANGE = {
   ...{ classes: ["cat", "dog"], before: [0.75, 0.25], after: [0.4, 0.6] },
 };
 
-const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null };
+
+interface Comparing {
+  other: Other;
+  comparison: Comparison;
+}
 
 export class FakeKernel {
   /** Grows where the model changes. */
@@ -100,15 +113,19 @@ export class FakeKernel {
   }
 
   answer(kind: string, selection: object): Reply {
-    const asked = selection as HeadSelection & { text: string; key: number; known?: number };
+    const asked = selection as HeadSelection & { text: string; key: number; known?: number } & Comparing;
     switch (kind) {
       case "ping":
         return { content: {}, arrays: {}, buffer: new ArrayBuffer(0) };
       case "colormap":
+      case "difference_colormap":
         return { content: {}, ...pack({ table: { data: this.blues(), shape: [256, 3] } }) };
       case "append":
         this.lengths.push(asked.text.split(/\s+/).length);
         return { content: { sample: this.lengths.length - 1 }, arrays: {}, buffer: new ArrayBuffer(0) };
+      case "compare":
+        return this.compare(asked);
+      case "other":
       case "sample":
         return { content: this.sample(asked.sample, asked.padding), arrays: {}, buffer: new ArrayBuffer(0) };
       case "grid":
@@ -126,6 +143,7 @@ export class FakeKernel {
         return { content: { change: CHANGE }, arrays: {}, buffer: new ArrayBuffer(0) };
       case "image":
         return { content: { note: "" }, ...pack({ image: { data: this.picture(), shape: [8, 8, 3] } }) };
+      case "other_row":
       case "row":
         return { content: {}, ...pack(this.line("from", asked, asked.query as number)) };
       case "column":
@@ -151,6 +169,7 @@ export class FakeKernel {
       kind: "self",
       source: "sdpa",
       note: "",
+      is_derived: false,
       query_tokens: "input",
       key_tokens: "input",
       rows: shown,
@@ -210,6 +229,35 @@ export class FakeKernel {
         shape: [count],
       },
     };
+  }
+
+  /** Two samples of one length, without reducing. */
+  private compare(asked: HeadSelection & Comparing): Reply {
+    const { other, comparison, query } = asked;
+    const [count, theirCount] = [this.length(asked.sample), this.length(other.sample)];
+    if (count !== theirCount) throw new Error(`sample ${other.sample} has ${theirCount} tokens`);
+    const mine = this.weights(asked.sample, asked.layer, asked.head);
+    const theirs = this.weights(other.sample, other.layer, other.head);
+    const { content } = this.head(asked);
+    const lines: Record<string, Source> = {};
+    if (query !== null) {
+      for (const side of ["from", "to"] as const) {
+        Object.assign(lines, this.line(side, asked, query));
+        lines[`other_${side}`] = this.line(side, other, query)[side] as Source;
+      }
+    }
+    const shape = [count, count];
+    const largest = [...mine, ...theirs].reduce((a, b) => Math.max(a, b), 0);
+    const side = (weights: Float32Array): Source => ({
+      ...{ data: Uint8Array.from(weights, (value) => Math.round((254 * value) / largest)), shape },
+      ...{ range: [0, largest], note: "uint8 of both" },
+    });
+    const differences = mine.map((value, index) => value - (theirs[index] as number));
+    const limit = differences.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    const data = Uint8Array.from(differences, (value) => Math.round(127 + (127 * value) / limit));
+    const difference: Source = { data, shape, range: [-limit, limit] };
+    const pictures = comparison === "side" ? { a: side(mine), b: side(theirs) } : { difference };
+    return { content: { ...content, other_revision: 1 }, ...pack({ ...pictures, ...lines }) };
   }
 
   private reduced(selection: HeadSelection): Source & { data: Uint8Array } {

@@ -128,7 +128,7 @@ describe("the table", () => {
     (el.querySelector('input[value="table"]') as HTMLElement).click();
     await vi.waitFor(() => expect(rows().length).toBeGreaterThan(0));
     expect(model.traits.view).toBe("table");
-    const lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+    const lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null };
     expect(model.ofKind("statistics")[0]?.selection).toEqual({ sample: 0, padding: false, lens });
     expect(text(".xw-view h3")).toBe("Statistics of 72 heads · click to pick");
     expect(header("Entropy").querySelector("button")?.title).toBe("Entropy: What Entropy is.");

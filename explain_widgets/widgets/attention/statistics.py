@@ -97,6 +97,10 @@ class HeadNumbers:
         """The statistics of a head, if they were read."""
         return self._kept.get((place, every))
 
+    def clear(self) -> None:
+        """Forget what was read."""
+        self._kept.clear()
+
     def steps(
         self,
         attention: Attention,
@@ -109,7 +113,7 @@ class HeadNumbers:
         ``counted``: what its layer's statistics count beside weights, where that is known.
         """
         if counted is None:
-            layer = self._live.attention_layers(place.sample)[place.layer]
+            layer = self._lenses.layers(place.sample)[place.layer]
             counted = self._lenses.counted(layer, place.sample, place.lens)
         steps = attention.statistics_steps(place.head, *place.shown, *counted, every)
         while True:

@@ -15,14 +15,21 @@ from explain_widgets.live.samples import Sample, Token
 from explain_widgets.widgets.attention.columns import COLUMNS
 
 
-def head_name(head: Head) -> str:
-    """A head as it is called in titles."""
+def head_name(head: Head, source: str = "") -> str:
+    """A head as it is called in titles; of a rollout or flow it is a number of layers."""
+    if source in ("rollout", "flow"):
+        return f"the {head} over depths" if isinstance(head, str) else f"layers 0 to {head}"
     return f"the {head} over heads" if isinstance(head, str) else f"head {head}"
 
 
 def layer_title(layer: AttentionLayer | Attention) -> str:
     """A layer as it is called: the model itself has no path."""
     return layer.name or "(model)"
+
+
+def place_title(layer: AttentionLayer | Attention, head: Head, sample: Sample) -> str:
+    """What a figure shows: layer, head and sample."""
+    return f"{layer_title(layer)} · {head_name(head, layer.source)} · {sample.title}"
 
 
 def reduction(rows: Span, keys: Span, size: tuple[int, int]) -> str:

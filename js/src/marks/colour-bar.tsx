@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type ColourTable, NOT_FINITE, paint, type Scale, STRONGEST } from "./colour";
-import { short, whole } from "./numbers";
+import { short, signed, whole } from "./numbers";
 
 interface ColourBarProps {
   table: ColourTable;
@@ -25,17 +25,14 @@ export function ColourBar({ table, range: [low, high], scale, label, nonfinite }
     context.putImageData(image, 0, 0);
   }, [table]);
   const unit = label ?? UNITS[scale];
+  const most = low < 0 ? signed(short(high)) : short(high);
   const colour = [...table.subarray(3 * NOT_FINITE)].join(" ");
   return (
-    <div
-      class="xw-colour-bar"
-      role="img"
-      aria-label={`Colours from ${short(low)} to ${short(high)} (${unit})`}
-    >
+    <div class="xw-colour-bar" role="img" aria-label={`Colours from ${short(low)} to ${most} (${unit})`}>
       <span>{unit}</span>
       <span class="xw-number">{short(low)}</span>
       <canvas ref={canvas} width={RAMP.length} height={1} />
-      <span class="xw-number">{short(high)}</span>
+      <span class="xw-number">{most}</span>
       {nonfinite > 0 && (
         <span class="xw-nonfinite">
           <i style={{ background: `rgb(${colour})` }} />

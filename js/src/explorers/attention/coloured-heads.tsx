@@ -40,13 +40,13 @@ function Heads({ store, statistics, table, column }: HeadsProps) {
     const mosaic = { counts: layers.map((layer) => layer.heads), height: FLAT, width: FLAT };
     return { mosaic, cells: flatCells(mosaic, levels), range: rangeOf(statistics, column), ...rest };
   }, [statistics, layers, column]);
-  const layer = Math.min(selection.layer, layers.length - 1);
+  const { layer } = selection;
   const head = typeof selection.head === "number" ? selection.head : null;
   const describe = (place: Place) => {
     const row = rowOf(statistics, place.layer, place.head);
     return `${headTitle(place)}: ${row < 0 ? "…" : textOf(statistics, row, column)}`;
   };
-  const shown = pointed ?? (head === null ? null : { layer, head });
+  const shown = pointed ?? (head === null || layer >= layers.length ? null : { layer, head });
   const missing = absent.slice(0, done).filter(Boolean).length;
   const said = [
     done < heads.length ? `${done} of ${heads.length} heads so far` : "",

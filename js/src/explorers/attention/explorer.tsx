@@ -3,6 +3,9 @@ import { short, whole } from "../../marks/numbers";
 import { length } from "../../marks/viewport";
 import { Footer, Frame, useStore } from "../shared/frame";
 import { Bar } from "./bar";
+import { isComparing } from "./comparison";
+import { ComparisonPanel, comparedTitle } from "./comparison-panel";
+import { ComparisonStrip, ComparisonSwitch } from "./comparison-strip";
 import { TablePanel } from "./head-table";
 import { LinesPanel } from "./lines-panel";
 import { MatrixPanel, ZoomButtons } from "./matrix-panel";
@@ -30,16 +33,21 @@ function View({ store }: { store: AttentionStore }) {
     );
   }
   const { layer } = picture;
+  const Matrix = picture.compared === null ? MatrixPanel : ComparisonPanel;
   const size = `${whole(length(layer.rows))} × ${whole(length(layer.columns))}`;
   return (
     <section class="xw-view" aria-label="Attention">
       <div class="xw-view-head">
         <h3 title={layer.note || undefined}>
-          {`${layer.name} · ${headName(picture.selection.head)} · ${size}`}
+          {picture.compared === null
+            ? `${layer.name} · ${headName(picture.selection.head, layer)} · ${size}`
+            : comparedTitle(picture, size)}
         </h3>
+        {isComparing(selection) && <ComparisonSwitch store={store} />}
         {selection.view === "matrix" && <ZoomButtons store={store} picture={picture} />}
       </div>
-      {selection.view === "matrix" && <MatrixPanel store={store} picture={picture} table={table} />}
+      {selection.compared !== null && <ComparisonStrip store={store} />}
+      {selection.view === "matrix" && <Matrix store={store} picture={picture} table={table} />}
       {selection.view === "lines" && <LinesPanel store={store} picture={picture} />}
       {selection.view === "text" && <TextPanel store={store} picture={picture} />}
     </section>

@@ -2,11 +2,16 @@ import { useMemo } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { HeadGrid } from "../../marks/head-grid";
 import { ColouredHeads, GridBy } from "./coloured-heads";
+import { otherOf } from "./comparison";
 import { WEIGHTS } from "./statistics";
 import type { AttentionStore } from "./store";
-import type { Head, Statistic } from "./types";
+import type { Head, Layer, Statistic } from "./types";
 
-export const headName = (head: Head) => (typeof head === "number" ? `head ${head}` : `${head} of heads`);
+/** A head as it is called; of a rollout or flow it is the layers that it goes through. */
+export function headName(head: Head, layer?: Layer): string {
+  if (layer?.is_derived) return typeof head === "number" ? `layers 0–${head}` : `${head} of depths`;
+  return typeof head === "number" ? `head ${head}` : `${head} of heads`;
+}
 
 function Statistics({ statistics }: { statistics: Statistic[] }) {
   const id = useUniqueId();
@@ -28,6 +33,8 @@ function Statistics({ statistics }: { statistics: Statistic[] }) {
   );
 }
 
+const single = (head: Head) => (typeof head === "number" ? head : null);
+
 /** The grid of heads, each a small picture of its weights. */
 function Thumbnails({ store }: { store: AttentionStore }) {
   const { grid, table, selection, lost } = store.state;
@@ -37,6 +44,7 @@ function Thumbnails({ store }: { store: AttentionStore }) {
     return { counts: grid.layers.map(({ heads }) => heads), height, width };
   }, [grid]);
   if (mosaic === null || grid === null || table === null) return null;
+  const other = otherOf(selection);
   return (
     <>
       {grid.note !== "" && <p class="xw-note">{`from ${grid.note}`}</p>}
@@ -46,7 +54,8 @@ function Thumbnails({ store }: { store: AttentionStore }) {
         table={table}
         layerNames={grid.layers.map(({ name }) => name)}
         layer={Math.min(selection.layer, mosaic.counts.length - 1)}
-        head={typeof selection.head === "number" ? selection.head : null}
+        head={single(selection.head)}
+        other={other?.model === 0 ? { layer: other.layer, head: single(other.head) } : null}
         disabled={lost !== null}
         onPick={(layer, head, event) => store.move({ layer, head }, event)}
         onPoint={(place) => store.point(place)}
@@ -67,7 +76,7 @@ export function Overview({ store }: { store: AttentionStore }) {
       </div>
       {picture !== null && (
         <div>
-          <h3>{`Layer ${picture.selection.layer} · ${headName(picture.selection.head)}`}</h3>
+          <h3>{`Layer ${picture.selection.layer} · ${headName(picture.selection.head, picture.layer)}`}</h3>
           <Statistics statistics={picture.statistics} />
         </div>
       )}

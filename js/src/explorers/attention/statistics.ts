@@ -51,7 +51,9 @@ export const WEIGHTS = "weights";
 /** Whether statistics of all heads are looked at. */
 export const wantsStatistics = ({ view, grid_by }: Selection) => view === "table" || grid_by !== WEIGHTS;
 
-export function headTable(answer: Answer, layers: Layer[]): HeadTable {
+/** Of the calls among `offered`: what is made of several has no heads of its own. */
+export function headTable(answer: Answer, offered: Layer[]): HeadTable {
+  const layers = offered.filter(({ is_derived }) => !is_derived);
   const { payload, bytes, milliseconds, partial } = answer;
   const values = pick(answer.arrays, "statistics", "float32")?.data;
   if (values === undefined) throw new Error("it has no statistics");
