@@ -1,17 +1,18 @@
 // One ESM bundle and one style sheet an explorer, into the Python package.
-import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const outdir = resolve(here, "../explain_widgets/static");
+const explorers = (await readdir(resolve(here, "src/explorers"))).filter((name) => name.endsWith(".tsx"));
 const watch = process.argv.includes("--watch");
 
 const options = {
   absWorkingDir: here,
-  entryPoints: [{ in: "src/explorers/attention.tsx", out: "attention" }],
+  entryPoints: explorers.map((name) => ({ in: `src/explorers/${name}`, out: parse(name).name })),
   outdir,
   bundle: true,
   format: "esm",

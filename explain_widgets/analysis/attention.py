@@ -155,7 +155,7 @@ class Attention:
     def block(self, heads: Span, rows: Span, keys: Span, every: int = 1) -> Tensor:
         """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         start, stop = seen = self._keys_seen(rows, keys)
-        scores = self._scores(Block(heads, rows, seen, every))
+        scores = self.scores(Block(heads, rows, seen, every))
         everything = keys == (0, self.keys)
         sums = row_sums(scores) if everything else self._sums_of(heads, rows)[:, ::every]
         weights = normalised(scores, sums)
@@ -219,6 +219,14 @@ class Attention:
             raise IndexError(f"size {size} has no pixels.")
         yield from tile_steps(self, head, Window.of(rows, keys, size, reduce, every))
 
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything of ``head``, in steps that yield the share done.
+
+        Nothing here; pictures and statistics in steps begin with it.
+        """
+        self._heads_of(head)
+        yield from ()
+
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns of weights need of all queries, in steps that yield the share that is done.
 
@@ -242,13 +250,27 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> HeadStatistics:
         """What the head does, over ``rows`` (default: all queries).
 
-        ``keys`` (default: all) are the positions whose first and last are reported; weights on
-        other keys still count. ``tokens``: ids of the tokens, (keys,), for the induction score.
+        Parameters
+        ----------
+        head
+            A head, ``"mean"`` or ``"max"`` over the heads.
+        rows
+            (start, stop) of the queries that count.
+        keys
+            (start, stop): the first and last of these are reported; weights on others count too.
+        tokens
+            Ids of the tokens, (keys,), for the induction score.
+        sinks
+            (keys,) bool: the keys whose weight is the sink mass.
+        every
+            Look at each ``every``-th query only: a quick estimate.
         """
-        steps = self.statistics_steps(head, rows, keys, tokens)
+        steps = self.statistics_steps(head, rows, keys, tokens, sinks, every)
         while True:
             try:
                 next(steps)
@@ -262,19 +284,27 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> Generator[float, None, HeadStatistics]:
         """`statistics` in steps, each of which yields the share that is done; it returns them."""
         rows = rows or (0, self.queries)
         first, stop = keys or (0, self.keys)
         _check_span("rows", rows, self.queries)
         _check_span("keys", (first, stop), self.keys)
+        for _ in self.prepare_steps(head):
+            yield 0.0
+        every = max(1, min(every, rows[1] - rows[0]))
+        seen = range(rows[0] + every // 2, rows[1], every)
         like = self.query.new_empty(0, dtype=self._dtype)
-        totals = HeadTotals(rows, (first, stop - 1), self.keys, tokens, like)
-        for some in self._row_chunks(rows):
-            for span, weights in self._chunk(head, some, (0, self.keys)):
-                totals.add(some, span, weights)
+        span = seen.start, seen.stop
+        totals = HeadTotals(span, (first, stop - 1), self.keys, tokens, sinks, like, every)
+        for start, end in self._row_chunks((0, len(seen))):
+            some = seen[start], seen[end - 1] + 1
+            for columns, weights in self._chunk(head, some, (0, self.keys), every):
+                totals.add(some, columns, weights)
             totals.end_rows()
-            yield (some[1] - rows[0]) / (rows[1] - rows[0])
+            yield end / len(seen)
         return totals.statistics(self.kind == "self", head != "max" and self.sums_to_one)
 
     @property
@@ -340,7 +370,7 @@ class Attention:
         if sums is None and (len(spans) > 1 or _common(seen, everything) != everything):
             sums = self._streamed_sums(heads, rows, every)[0]
         for span in spans:
-            scores = self._scores(Block(heads, rows, span, every))[0]
+            scores = self.scores(Block(heads, rows, span, every))[0]
             sums = row_sums(scores) if sums is None else sums
             weights = normalised(scores, sums)
             if self.steps:
@@ -374,11 +404,11 @@ class Attention:
         for start, stop in self._row_chunks((0, len(range(*rows, every)))):
             some = rows[0] + start * every, min(rows[0] + stop * every, rows[1])
             spans = self._key_spans(self._keys_seen(some, (0, self.keys)))
-            blocks = (self._scores(Block(heads, some, span, every)) for span in spans)
+            blocks = (self.scores(Block(heads, some, span, every)) for span in spans)
             parts.append(sums_of_blocks(blocks))
         return torch.cat(parts, 1)
 
-    def _scores(self, block: Block) -> Tensor:
+    def scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
         group = self.heads // self.key.shape[0]
         query = self.query[slice(*block.heads), slice(*block.rows, block.every)]

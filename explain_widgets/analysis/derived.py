@@ -48,6 +48,10 @@ class DerivedAttention(Attention):
         """The weights of a block of heads, (each ``every``-th) query and keys, in that order."""
         return torch.stack([self._rows(head, rows, keys, every) for head in range(*heads)])
 
+    def prepare_steps(self, head: Head) -> Iterator[float]:
+        """What must be there before anything; see `Attention.prepare_steps`."""
+        yield from self.base.prepare_steps(head)
+
     def sum_steps(self, head: Head) -> Iterator[float]:
         """What columns need of all queries; see `Attention.sum_steps`."""
         yield from self.base.sum_steps(head)
@@ -107,7 +111,7 @@ def value_weighted(attention: Attention) -> Attention:
     norms = attention.value_norms
     if norms is None:
         raise ValueError(f"The values of {attention.name or 'this call'} were not seen.")
-    return _derived(_ValueWeighted, attention, norms=norms.to(attention._dtype))
+    return derived_from(attention, _ValueWeighted, norms=norms.to(attention._dtype))
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def without_keys(attention: Attention, hidden: Tensor) -> Attention:
         # The softmax over the others is the same weights, rescaled; rows without any are empty.
         step = Masked(keep[None, None])
         return replace(attention, steps=(*attention.steps, step), empty_rows=0.0, _sums=RowSums())
-    return _derived(_Rescaled, attention, keep=keep)
+    return derived_from(attention, _Rescaled, keep=keep)
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,8 @@ class _Grouped(DerivedAttention):
     key_edges: tuple[int, ...] = ()
 
     def sum_steps(self, head: Head) -> Iterator[float]:
-        """Nothing: groups read whole rows."""
-        self._heads_of(head)
-        yield from ()
+        """Nothing more than anything else: groups read whole rows."""
+        yield from self.prepare_steps(head)
 
     def _rows(self, head: int, rows: Span, keys: Span, every: int) -> Tensor:
         edges = list(self.key_edges[keys[0] : keys[1] + 1])
@@ -192,21 +195,25 @@ def grouped(attention: Attention, row_edges: list[int], key_edges: list[int]) ->
     >>> torch.allclose(words.weights(0)[1, 1], attention.weights(0)[1:3, 1:3].sum(1).mean())
     True
     """
-    return _derived(
-        _Grouped,
+    return derived_from(
         attention,
+        _Grouped,
         sizes=(len(row_edges) - 1, len(key_edges) - 1),
         row_edges=tuple(row_edges),
         key_edges=tuple(key_edges),
     )
 
 
-def _derived(
-    kind: type[DerivedAttention],
+def derived_from(
     base: Attention,
+    kind: type[DerivedAttention],
     sizes: tuple[int, int] | None = None,
     **fields: object,
 ) -> Attention:
+    """A ``kind`` of attention that is made of ``base``, with fields of its own.
+
+    ``sizes``: numbers of queries and keys, where they are no longer the positions of ``base``.
+    """
     queries, keys = (base.queries, base.keys) if sizes is None else sizes
     empty = base.query.new_empty
     made: Attention = kind(

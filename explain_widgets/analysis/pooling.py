@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 Reduce: TypeAlias = Literal["mean", "max"]
+Gather: TypeAlias = Literal["mean", "max", "min"]
 
 
 def edges(span: tuple[int, int], bins: int) -> list[int]:
@@ -108,26 +109,53 @@ def bin_sizes(row_edges: list[int], column_edges: list[int], like: Tensor) -> Te
     return heights[:, None] * widths
 
 
-def gather_bins(values: Tensor, bin_edges: list[int], axis: int, reduce: Reduce) -> Tensor:
-    """The sum (for ``"mean"``) or maximum of each bin along ``axis``, which begins at the first."""
-    bins = len(bin_edges) - 1
-    count = values.shape[axis]
+def gather_bins(values: Tensor, bin_edges: list[int], axis: int, reduce: Gather) -> Tensor:
+    """The sum (for ``"mean"``), maximum or minimum of each bin along ``axis``, counted from 0.
+
+    The axis begins at the first edge; others stay as they are.
+    """
+    bins, count = len(bin_edges) - 1, values.shape[axis]
     if bins == count:
         return values
-    lengths = {stop - start for start, stop in itertools.pairwise(bin_edges)}
-    if len(lengths) == 1:
-        folded = values.unflatten(axis, (bins, count // bins))
-        return folded.sum(axis + 1) if reduce == "mean" else folded.amax(axis + 1)
-    # As many cells a bin as the longest has: what a shorter one lacks is its last, again or as 0.
-    first = torch.tensor(bin_edges, device=values.device)
-    cells = torch.arange(max(lengths), device=values.device)
-    inside = cells < first.diff()[:, None]
-    index = torch.minimum(first[:-1, None] + cells, first[1:, None] - 1) - bin_edges[0]
-    folded = values.index_select(axis, index.flatten()).unflatten(axis, index.shape)
-    if reduce == "max":
-        return folded.amax(axis + 1)
-    inside = inside[:, :, None] if axis == 0 else inside
-    return torch.where(inside, folded, 0).sum(axis + 1)
+    lengths = [stop - start for start, stop in itertools.pairwise(bin_edges)]
+    if len(set(lengths)) == 1:
+        return _gathered(values.unflatten(axis, (bins, lengths[0])), axis + 1, reduce)
+    if len(set(lengths[:-1])) == 1 and lengths[-1] < lengths[0]:
+        body, rest = values.split([count - lengths[-1], lengths[-1]], axis)
+        last = _gathered(rest, axis, reduce).unsqueeze(axis)
+        return torch.cat([gather_bins(body, bin_edges[:-1], axis, reduce), last], axis)
+    # What a shorter bin lacks is its last cell again, or 0.
+    first = torch.tensor(bin_edges, device=values.device) - bin_edges[0]
+    shape = (bins, *(1,) * (values.ndim - axis - 1))
+    cells = []
+    for number in range(max(lengths)):
+        cell = values.index_select(axis, torch.minimum(first[:-1] + number, first[1:] - 1))
+        if reduce == "mean" and number:
+            cell = torch.where((first.diff() > number).view(shape), cell, 0)
+        cells.append(cell)
+    return _cell_by_cell(cells, reduce)
+
+
+# Of so few cells a bin, the processor is quicker to compare whole tensors.
+_FEW = 8
+
+
+def _gathered(cells: Tensor, axis: int, reduce: Gather) -> Tensor:
+    if 1 < cells.shape[axis] <= _FEW:
+        return _cell_by_cell(list(cells.unbind(axis)), reduce)
+    if reduce == "mean":
+        return cells.sum(axis)
+    return cells.amax(axis) if reduce == "max" else cells.amin(axis)
+
+
+def _cell_by_cell(cells: list[Tensor], reduce: Gather) -> Tensor:
+    found = cells[0]
+    for cell in cells[1:]:
+        if reduce == "mean":
+            found = found + cell
+        else:
+            found = torch.maximum(found, cell) if reduce == "max" else torch.minimum(found, cell)
+    return found
 
 
 def clip_edges(bin_edges: list[int], span: tuple[int, int]) -> tuple[int, list[int]]:

@@ -48,6 +48,8 @@ def tile_steps(attention: Attention, head: Head, window: Window) -> Iterator[Til
     like = attention.query.new_empty(0, dtype=attention._dtype)
     sizes = bin_sizes(row_edges, window.key_edges, like)
     picture = torch.zeros_like(sizes)
+    for _ in attention.prepare_steps(head):
+        yield Tile(picture, 0)
     done = 0
     for some, pooled in _pooled_chunks(attention, head, window):
         top = bisect.bisect_right(row_edges, some[0]) - 1

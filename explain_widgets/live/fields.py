@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -113,12 +113,13 @@ class _Fields:
 _CONTAINERS = (dict, OrderedDict, list, set)
 
 
-def all_fields(model: nn.Module) -> list[_Fields]:
-    """The fields of every module, as they are now."""
+def all_fields(modules: Iterable[nn.Module]) -> list[_Fields]:
+    """The fields of modules, as they are now."""
     found = []
-    for module in model.modules():
+    for module in modules:
         values = dict(module.__dict__)
-        inside = [(v, v.copy()) for v in values.values() if type(v) in _CONTAINERS]
+        # Of empty ones no copies: most modules have a dozen of them.
+        inside = [(v, v.copy() if v else ()) for v in values.values() if type(v) in _CONTAINERS]
         if isinstance(module, torch.jit.ScriptModule):
             inside.append((None, dict(module.named_buffers(recurse=False))))
         found.append(_Fields(module, module.training, values, inside))
@@ -126,9 +127,9 @@ def all_fields(model: nn.Module) -> list[_Fields]:
 
 
 @contextmanager
-def restored(model: nn.Module) -> Iterator[None]:
-    """Put every field of every module back at the end: children, parameters, hooks, attributes."""
-    before = all_fields(model)
+def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Put every field of modules back at the end: children, parameters, hooks, attributes."""
+    before = all_fields(modules)
     try:
         yield
     finally:

@@ -1,13 +1,28 @@
-"""Gradients of a scalar, with the reason where there are none."""
+"""Gradients of a scalar: where they pass while a model runs, and why there are none."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.errors import GradientError
+from explain_widgets.live.modules import flat_tensors
+
+
+def floating_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The first tensor of floating point that a model is called with, masks and biases left out."""
+    named = [v for name, v in kwargs.items() if "mask" not in name and "bias" not in name]
+    return next((t for t in flat_tensors((args, named)) if t.is_floating_point()), None)
+
+
+def swapped(inputs: Any, old: Tensor, new: Tensor) -> Any:
+    """Arguments, however nested, with one of their tensors in the place of another."""
+    swap = lambda value: new if value is old else value  # noqa: E731
+    return torch.utils._pytree.tree_map_only(Tensor, swap, inputs)
 
 
 def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | None, ...]:
@@ -32,3 +47,24 @@ def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor
             "The forward is checkpointed in a way that allows no gradients of single layers: "
             "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False) in the model."
         ) from error
+
+
+def watched(tensor: Tensor, copied: bool = False) -> tuple[Tensor, GradientEdge | None]:
+    """What a forward goes on with for ``tensor``, and the place where its gradient will pass.
+
+    The place is remembered now, since in-place operations may rebase the tensor later; None: no
+    gradients are recorded, or the tensor holds integers. ``copied``: go on with a copy in any case,
+    so that the gradient is of what goes on here, not of the tensor elsewhere.
+    """
+    if tensor.requires_grad and not (copied or tensor._is_view()):
+        return tensor, get_gradient_edge(tensor)
+    if tensor.requires_grad:
+        # An in-place operation on a view takes this place out of the graph: go on with a copy.
+        begun = tensor.clone()
+        return begun, get_gradient_edge(begun)
+    if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor, None
+    # Nothing before it needs a gradient (frozen weights, token ids): begin here. The copy is no
+    # leaf, so that in-place operations on it stay allowed.
+    begun = tensor.detach().requires_grad_().clone()
+    return begun, get_gradient_edge(begun)

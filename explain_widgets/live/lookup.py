@@ -7,15 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
-from explain_widgets.live.errors import GradientError, LayerError
+from explain_widgets.live.entries import Call
+from explain_widgets.live.errors import LayerError
+from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.modules import ModuleRow
-from explain_widgets.live.runs import Run
 
 GENERATED = "generated"
 """The list of tokens that a generation has read and written, among those of a sample."""
@@ -25,14 +26,16 @@ GENERATED = "generated"
 class Table:
     """What is known of a sample's forward; ``attention`` is None until it was looked for.
 
-    ``generated``: ids of the prompt and the new tokens, where the model wrote any.
+    ``calls``: all calls of modules by name, in call order. ``generated``: ids of the prompt and the
+    new tokens, where the model wrote any. ``layouts``: of all activations, once asked for.
     """
 
     rows: list[ModuleRow]
-    tensorless: frozenset[str]
+    calls: dict[str, Call]
     attention: list[AttentionLayer] | None = None
     problems: tuple[str, ...] = ()
     generated: Tensor | None = None
+    layouts: Layouts | None = None
 
 
 def generated_ids(output: Any) -> Tensor | None:
@@ -86,17 +89,11 @@ def _listed(names: list[str]) -> str:
     return " or ".join(repr(name) for name in names)
 
 
-def raise_missing(name: str, run: Run) -> NoReturn:
-    """Say why a run has no tensor, or no gradient, for a layer that is in the model."""
-    assert run.recorder is not None
-    if name in run.recorder.tensorless:
-        raise LayerError(f"Layer {name!r} returns no tensor.")
-    if name in run.recorder.activations or name in run.recorder.called:
-        raise GradientError(
-            f"The output of layer {name!r} is not differentiable: it is in integers, or made "
-            "inside torch.no_grad or a checkpoint (there, use_reentrant=False helps)."
-        )
-    raise LayerError(f"Layer {name!r} was not called in this run.")
+def called(name: str, calls: dict[str, Call]) -> Call:
+    """The call of this name; LayerError: there was none."""
+    if name not in calls or calls[name].ended < 0:
+        raise LayerError(f"Layer {name!r} was not called in this run.")
+    return calls[name]
 
 
 # What the name of a module says of why there are no softmax weights to be seen.

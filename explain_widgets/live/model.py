@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,39 +12,35 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from explain_widgets.analysis.alignment import Alignment
+from explain_widgets.analysis.ascent import Reduce
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.feature_maps import Layout
+from explain_widgets.analysis.filters import Filters
+from explain_widgets.live.access import Access
+from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.attention.ablation import (
-    NONE,
-    Ablations,
-    HeadAblation,
-    by_layer,
-    checked,
-)
-from explain_widgets.live.errors import (
-    GradientError,
-    LayerError,
-    NeedsHomeThreadError,
-    NoAttentionError,
-)
+from explain_widgets.live.attention.ablation import HeadAblation
+from explain_widgets.live.attention_reader import AttentionReader
+from explain_widgets.live.entries import Entry
+from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
+from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
+from explain_widgets.live.goal import Goal
 from explain_widgets.live.gradients import differentiated
-from explain_widgets.live.lookup import (
-    GENERATED,
-    Table,
-    generated_ids,
-    layer_name,
-    nothing_found,
-    pick,
-    raise_missing,
-)
+from explain_widgets.live.head_statistics import HeadSummary, head_summaries
+from explain_widgets.live.home import Home
+from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
+from explain_widgets.live.muting import Mute
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
-from explain_widgets.live.store import Room, Store, parse_memory
-from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.sought import AscentOptions
+from explain_widgets.live.store import Store, parse_memory
+from explain_widgets.live.targets import Target, logits, target_value
+from explain_widgets.live.without import Without, WithoutReader
 
 READ_DURING_TRAINING = "read during training"
 
@@ -111,7 +108,24 @@ class LiveModel:
         self._tables: dict[int, Table] = {}
         self._state: WeightState | None = None
         self._mixed = False
-        self._below_python: bool | None = None  # not known yet
+        self._attention = AttentionReader(
+            self._run, self._target, self._sample, self._store, self._tables
+        )
+        self._features = FeatureReader(
+            self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
+        )
+        self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
+        self._access = Access(
+            self.samples,
+            self._sample,
+            self._reading,
+            self._run,
+            self._target,
+            lambda: self.model,
+            lambda: self._revision,
+            self._store,
+        )
+        self._without = WithoutReader(self._access, self._attention, self._features)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -139,7 +153,9 @@ class LiveModel:
         """Number of the state of the model that was read last: it grows with each change seen."""
         return self._revision
 
-    def output(self, sample: int = 0, ablate: Iterable[HeadAblation] = ()) -> Any:
+    def output(
+        self, sample: int = 0, ablate: Iterable[HeadAblation] = (), mute: Iterable[Mute] = ()
+    ) -> Any:
         """The model's output for a sample, detached, as the model itself returns it.
 
         Parameters
@@ -148,6 +164,9 @@ class LiveModel:
             Which sample.
         ablate
             Attention heads that are taken out of this run: (layer, head, "zero" or "mean").
+        mute
+            Channels of modules that are taken out of it: (layer, channel, "zero" or "mean"), see
+            `Mute`.
 
         Returns
         -------
@@ -155,17 +174,50 @@ class LiveModel:
             Tensors, or the containers the model returns, with every tensor detached.
         """
         with self._reading():
-            without = self._ablations(ablate, sample)
+            without = self._without.checked(ablate, mute, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
 
-    def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
-        """How the output changes when attention heads are taken out of the forward.
+    def class_scores(self, sample: int = 0) -> Tensor:
+        """The scores that classes are predicted from: the logits of one sample.
+
+        Unlike `output` it keeps no more than these.
+
+        Returns
+        -------
+        Tensor
+            (classes,), detached; (1,) where the model returns a single number. Of outputs
+            (1, time, vocabulary) those at the last unpadded position.
+
+        Raises
+        ------
+        TargetError
+            When no class scores can be told in the model's output.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.class_scores(sample=2).softmax(0).shape
+        torch.Size([3])
+        """
+        with self._reading():
+            return self._kept(("scores", sample), lambda: self._read_scores(sample))
+
+    def output_change(
+        self, ablate: Iterable[HeadAblation] = (), sample: int = 0, mute: Iterable[Mute] = ()
+    ) -> OutputChange:
+        """How the output changes when attention heads or channels are taken out of the forward.
+
+        Parameters
+        ----------
+        ablate, sample, mute
+            As in `output`.
 
         Raises
         ------
         ValueError
-            When there is no such head, or the outputs cannot be compared.
+            When there is no such head or channel, or the outputs cannot be compared.
 
         Examples
         --------
@@ -174,18 +226,120 @@ class LiveModel:
         >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
         >>> live.output_change([(0, 2, "zero")]).cosine < 1
         True
+        >>> live.output_change(mute=[("linear1", 7)]).difference > 0
+        True
         """
-        ablate = list(ablate)
         with self._reading():
-            outputs = self.output(sample), self.output(sample, ablate)
-            return output_change(*outputs, self._last_position(sample))
+            without = self._without.checked(ablate, mute, sample)
+            outputs = self.output(sample), self.output(sample, without.heads, without.channels)
+            change = output_change(*outputs, self._last_position(sample))
+            return replace(change, note=self._without.note(without, sample))
+
+    def read_means(self, mute: Iterable[Mute], sample: int = 0) -> Iterator[tuple[int, int]]:
+        """Read what channels are muted to by ``"mean"``: after each sample, how many of at most.
+
+        What is read with such channels muted does this by itself, all at once; here others may
+        ask in between.
+        """
+        with self._reading():
+            without = self._without.checked((), mute, sample)
+        return self._without.means(without, sample)
 
     def modules(self, sample: int = 0) -> list[ModuleRow]:
         """The module table in call order; modules that were not called come last."""
         with self._reading():
             return self._table(sample).rows
 
-    def activation(self, layer: int | str, sample: int = 0) -> Tensor:
+    def feature_layers(self, sample: int = 0) -> list[FeatureLayer]:
+        """Every module whose output can be shown as maps, in call order, the model itself last.
+
+        One forward reads them all; `activation` then answers from what is kept of it.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.feature_layers()[0].words
+        '6 channels of 24 × 24'
+        """
+        with self._reading():
+            return self._features.layers(sample)
+
+    def entries(self, layer: int | str, sample: int = 0) -> list[Entry]:
+        """The tensors that a module returns: ``name`` (for ``entry=``), ``shape`` and ``dtype``.
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it was never called.
+        """
+        with self._reading():
+            return self._features.entries(layer, sample)
+
+    def layout(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Layout:
+        """How an activation is laid out as channels of maps.
+
+        Parameters
+        ----------
+        layer, sample, entry
+            As in `activation`.
+        layout
+            To have it otherwise, as `choose_layout` takes it: ``"channels_last"``, or the role of
+            each axis.
+
+        Raises
+        ------
+        LayerError
+            As in `activation`.
+        ValueError
+            When ``layout`` does not fit; the text says what does.
+        """
+        with self._reading():
+            return self._features.layout(layer, sample, entry, layout)
+
+    def alignment(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+    ) -> Alignment:
+        """Where the positions of a layer's maps lie on the input.
+
+        The input is followed through the operations of one forward (kernel sizes, strides,
+        padding, dilation; tokens back to their patches); where the way is not understood the map
+        counts as stretched over the input. ``.source`` says which.
+
+        Parameters
+        ----------
+        layer, sample, entry, layout
+            As in `layout`.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5, stride=2), torch.rand(2, 3, 29, 29))
+        >>> live.alignment("").box(y=1, x=0)
+        (2, 0, 7, 5)
+        """
+        with self._reading():
+            return self._features.alignment(layer, sample, entry, layout)
+
+    def activation(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        *,
+        ablate: Iterable[HeadAblation] = (),
+        mute: Iterable[Mute] = (),
+    ) -> Tensor:
         """The output tensor of a module.
 
         Parameters
@@ -195,30 +349,43 @@ class LiveModel:
             `modules`.
         sample
             Which sample.
+        entry
+            Of several tensors in the output, the one by this name (``"1.0"``,
+            ``"hidden_states.3"``) or index of `entries`; None: the first of floating point.
+        ablate, mute
+            What is taken out of the forward, as in `output`.
 
         Returns
         -------
         Tensor
             As the module returned it, before later in-place operations, detached, on its device.
-            Of several tensors in the output, the first of floating point.
 
         Raises
         ------
         LayerError
-            When there is no such layer, it was never called, or it returns no tensor.
+            When there is no such layer or entry, it was never called, or it returns no tensor.
         """
         with self._reading():
-            name = layer_name(layer, self.modules(sample))
-            key = ("activation", sample, name)
-            return self._kept(key, lambda: self._read_activation(name, sample))
+            without = self._without.checked(ablate, mute, sample)
+            wanted = self._without.wanted(without, sample)
+            return self._features.activation(layer, sample, entry, without, wanted)
 
-    def gradient(self, layer: int | str, sample: int = 0, target: Target = None) -> Tensor:
+    def gradient(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        target: Target = None,
+        entry: int | str | None = None,
+    ) -> Tensor:
         """D target / d activation of a module, or of the input (``layer="input"``).
+
+        One backward reads those of all layers, where the target is a class or None.
 
         Parameters
         ----------
-        layer
-            As in `activation`; ``"input"``: the first input tensor of floating point.
+        layer, entry
+            As in `activation`; ``"input"``: the first input tensor of floating point, or the one
+            of this name (or number, of positional arguments).
         sample
             Which sample.
         target
@@ -236,9 +403,34 @@ class LiveModel:
             When the layer, its gradient or the target does not exist.
         """
         with self._reading():
-            if layer == "input":
-                return self._input_gradient(sample, target)
-            return self._layer_gradient(layer_name(layer, self.modules(sample)), sample, target)
+            return self._features.gradient(layer, sample, target, entry)
+
+    def filters(self, layer: int | str, sample: int = 0) -> Filters:
+        """The weights of a convolution or linear layer, laid out for pictures.
+
+        As the layer computes with them: normalised, parametrised, quantised or adapted.
+
+        Parameters
+        ----------
+        layer
+            A name of ``named_modules()``, or an index into `modules`.
+        sample
+            In whose forward it is looked up what the layer sees (the image, a map).
+
+        Raises
+        ------
+        LayerError
+            When there is no such layer, or it has no such weights; the text names some that have.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.filters("").rgb().shape
+        torch.Size([6, 3, 5, 5])
+        """
+        with self._reading():
+            return self._filters.filters(layer, sample)
 
     def parameter_gradients(
         self, sample: int = 0, target: Target = None
@@ -266,8 +458,19 @@ class LiveModel:
             self._run(sample, None, "parameters", differentiate)
         return found
 
-    def attention_layers(self, sample: int = 0) -> list[AttentionLayer]:
+    def attention_layers(self, sample: int = 0, derived: bool = False) -> list[AttentionLayer]:
         """Every attention call of the forward, in call order.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        derived
+            List behind them what is made of each stack of at least two layers of self-attention
+            over the same positions: ``"rollout"`` and ``"flow"`` (Abnar and Zuidema 2020), whose
+            head i is what comes through the layers 0 to i. Of several stacks with their part of
+            the model: ``"encoder.layers · rollout"``. Where positions are pooled the note begins
+            with "approximate". How stacks are told: `explain_widgets.live.attention.stacks`.
 
         Raises
         ------
@@ -275,13 +478,8 @@ class LiveModel:
             When none was found; the text says what was looked for and what ran.
         """
         with self._reading():
-            table = self._tables.get(sample)
-            if table is None or table.attention is None:
-                self._read_attention(sample, None)
-                table = self._tables[sample]
-            if not table.attention:
-                raise NoAttentionError(nothing_found(table))
-            return table.attention
+            made = self._attention.made_layers(sample).values() if derived else ()
+            return [*self._attention.layers(sample), *(one.layer for one in made)]
 
     def attention(
         self, layer: int | str = 0, sample: int = 0, ablate: Iterable[HeadAblation] = ()
@@ -291,7 +489,7 @@ class LiveModel:
         Parameters
         ----------
         layer
-            An index into `attention_layers`, or a name there.
+            An index into `attention_layers`, or a name there; also the name of a rollout or flow.
         sample
             Which sample.
         ablate
@@ -304,19 +502,132 @@ class LiveModel:
             When there is no such call, or none at all.
         ValueError
             When there is no such head to ablate.
+        ImportError
+            When scipy is not installed, which flows are computed with.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(torch.nn.TransformerEncoder(layer, 3), torch.randn(2, 5, 16))
+        >>> live.attention("rollout").weights(head=2).shape
+        torch.Size([5, 5])
         """
         with self._reading():
-            names = [found.name for found in self.attention_layers(sample)]
-            name = pick(layer, names, "attention layer")
-            without = self._ablations(ablate, sample)
-            key = ("attention", sample, name, without)
-            kept: Attention | None = self._store.get(key)
-            if kept is None:
-                self._read_attention(sample, name, without)
-                kept = self._store.get(key)
-            if kept is None:
-                raise LayerError(f"The attention of {name!r} was not called in a second run.")
-            return kept
+            return self._attention.attention(layer, sample, ablate)
+
+    def gradient_attention(
+        self, layer: int | str = 0, sample: int = 0, target: Target = None
+    ) -> Attention:
+        """Gradient × attention of one call, (∇A ⊙ A)⁺: which weights raise the target.
+
+        ∇A = d target / d A, taken for all calls in one backward (Chefer, Gur and Wolf 2021,
+        "Generic Attention-model Explainability", equation 5 before the mean over heads).
+
+        Parameters
+        ----------
+        layer
+            An index into `attention_layers`, or a name there. The name of a rollout: the measures
+            of all its layers, rolled out (their equation 6).
+        sample
+            Which sample.
+        target
+            A class index, a callable from the output to a scalar, or None: the predicted class or
+            next token. What was read is kept by it, callables by identity.
+
+        Returns
+        -------
+        Attention
+            Its weights are the measure, ≥ 0; they do not sum to one.
+
+        Raises
+        ------
+        LayerError, NoAttentionError, GradientError, TargetError
+            When the call, its gradient or the target does not exist.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> live.gradient_attention(0, target=lambda output: output[0, 2, 7]).weights(head=1).shape
+        torch.Size([5, 5])
+        """
+        with self._reading():
+            return self._attention.gradient(layer, sample, target)
+
+    def maximise(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        *,
+        position: int | tuple[int, ...] | None = None,
+        reduce: Reduce = "mean",
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+        **options: Any,
+    ) -> Iterator[AscentStep]:
+        """Seek the input that a channel, a unit or a class answers to most, a step at a time.
+
+        One run a step; between two steps others may ask. Closing the iterator ends it.
+
+        Parameters
+        ----------
+        layer, entry, layout
+            As in `layout`; ``layer=None``: the model's output.
+        channel
+            Index of a channel; of the output, of a class, whose logit is maximised. Or a callable
+            from the activation (or output) to a scalar.
+        sample
+            Where to start, and what the other inputs are.
+        position
+            Of one unit, on the map of the channel: (row, column), or a number where there is one
+            row. None: all positions.
+        reduce
+            Of all positions: the ``"mean"``; or the mean of the ``"squares"`` of positive values,
+            which shows patterns also where the mean is linear in the input and a plain picture
+            maximises it, as of a first convolution.
+        **options
+            How it is sought, see `AscentOptions`: ``start``, ``steps``, ``seed``, ``jitter``, ….
+
+        Returns
+        -------
+        Iterator
+            An `AscentStep` for the start and for each step, with ``image``, shaped as the input,
+            and ``value``.
+
+        Raises
+        ------
+        GradientError
+            When the input has no gradient (token ids), or the channel does not depend on it.
+        LayerError, ChannelError, TargetError
+            When there is no such layer, channel, position or class.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(1, 4, 3), torch.rand(2, 1, 16, 16))
+        >>> for step in live.maximise("", 3, position=(6, 6), steps=8): picture = step.image
+        """
+        settings = AscentOptions(**options)
+        spot, laid_out = None, None
+        if layer is not None:
+            with self._reading():
+                spot = self._features.spot(layer, sample, entry)
+                laid_out = self._features.layout(layer, sample, entry, layout)
+        goal = Goal(channel, spot, laid_out, position, reduce)
+        return ascend(self._access, goal, sample, settings)
+
+    def maximised(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        **options: Any,
+    ) -> AscentStep:
+        """The last step of `maximise`, which takes the same."""
+        return deque(self.maximise(layer, channel, sample, **options), maxlen=1).pop()
 
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.
@@ -332,29 +643,89 @@ class LiveModel:
         with self._reading():
             loaded = self.samples[sample]
             lists = dict(loaded.token_lists)
-            table = self._tables.get(sample)
-            layers = [] if table is None or table.attention is None else table.attention
-            prompt = next((layer.prompt for layer in layers if layer.prompt is not None), None)
-            if prompt is None or table is None or table.generated is None:
-                return lists
-            queries = max(layer.queries for layer in layers if layer.prompt is not None)
-            tokens = loaded.read_tokens(table.generated[:queries])
-            # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
-            if tokens is not None and len(tokens) == queries:
+            layers, ids = self._generation(sample)
+            tokens = None if ids is None else loaded.read_tokens(ids)
+            if tokens is not None:
+                prompt = layers[0].prompt or 0
                 lists[GENERATED] = [
                     token._replace(generated=position >= prompt)
                     for position, token in enumerate(tokens)
                 ]
             return lists
 
+    def token_ids(self, sample: int = 0) -> dict[str, Tensor]:
+        """The ids, (tokens,), of `token_lists` by the same names; they need no tokenizer."""
+        with self._reading():
+            ids = self.samples[sample].token_ids
+            generated = self._generation(sample)[1]
+            return ids if generated is None else {**ids, GENERATED: generated}
+
+    def _generation(self, sample: int) -> tuple[list[AttentionLayer], Tensor | None]:
+        """The attention over generated text, and the ids (tokens,) that it was about."""
+        table = self._tables.get(sample)
+        if table is None or table.attention is None or table.generated is None:
+            return [], None
+        layers = [layer for layer in table.attention if layer.prompt is not None]
+        queries = max((layer.queries for layer in layers), default=0)
+        # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
+        is_whole = 0 < queries <= len(table.generated)
+        return layers, table.generated[:queries] if is_whole else None
+
+    def head_statistics(self, sample: int = 0, every: int = 1) -> list[HeadSummary]:
+        """What every head of every attention call does, in numbers.
+
+        Over the queries that are no padding. Sinks are the first token, separators and
+        punctuation; without a tokenizer the first position alone. The induction score needs the ids
+        of tokens, and one that comes twice.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        every
+            Look at each ``every``-th query only, where an input is long: a quick estimate.
+
+        Returns
+        -------
+        list of HeadSummary
+            By layer and head; ``to_dict()`` of each is the row of a table.
+
+        Examples
+        --------
+        >>> import pandas, torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 2, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> pandas.DataFrame([one.to_dict() for one in live.head_statistics()])["head"].tolist()
+        [0, 1]
+        """
+        return list(head_summaries(self, sample, every))
+
+    def with_model(self, model: nn.Module) -> LiveModel:
+        """Another model on the same samples, called and run in the same way.
+
+        Examples
+        --------
+        >>> import copy, torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> torch.equal(live.with_model(copy.deepcopy(live.model)).output(1), live.output(1))
+        True
+        """
+        memory, how = self._store.limit, self._runner.how
+        return LiveModel(model, self.samples, memory=memory, **how)
+
+    @property
+    def home(self) -> Home:
+        """The notebook's own thread, in which every run is allowed."""
+        return self._runner.home
+
     @property
     def is_home(self) -> bool:
-        """Whether the calling thread is the notebook's own, in which every run is allowed."""
-        return self._runner.home.is_current()
+        """Whether the calling thread is `home`."""
+        return self.home.is_current()
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
-        return self._runner.home.call_when_free(function)
+        return self.home.call_when_free(function)
 
     def refresh(self) -> None:
         """Forget what was read: the next question runs the model again."""
@@ -396,7 +767,8 @@ class LiveModel:
     def _check_fresh(self) -> None:
         rebuilt = self._runner.follow()
         if rebuilt:
-            self._below_python = None
+            self._attention.model_changed()
+            self._features.model_changed()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:
@@ -421,13 +793,12 @@ class LiveModel:
         args, kwargs = inputs or self._inputs(sample)
         run = self._runner.run(args, kwargs, wanted, gradients, then)
         self._mixed = self._mixed or run.mixed
-        if run.recorder is not None:
+        # A run of something else than the sample, or of a part of it, is not what the table shows.
+        if run.recorder is not None and inputs is None and (not wanted or not wanted.outputs):
             known = self._tables.get(sample)
-            rows, tensorless = run.recorder.table(), frozenset(run.recorder.tensorless)
+            rows, calls = run.recorder.table(), run.recorder.calls
             self._tables[sample] = (
-                Table(rows, tensorless)
-                if known is None
-                else replace(known, rows=rows, tensorless=tensorless)
+                Table(rows, calls) if known is None else replace(known, rows=rows, calls=calls)
             )
         return run
 
@@ -436,116 +807,21 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        at_home = self.is_home
-        if self.samples.draws_random and not at_home:
-            raise NeedsHomeThreadError(
-                "Reading a sample draws random numbers, which a running cell may be drawing as "
-                "well: waiting for it to end."
-            )
-        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
+        return self.home.read(self.samples, sample, self.device)
 
-    def _ablations(self, given: Iterable[HeadAblation], sample: int) -> Ablations:
-        given = list(given)
-        return checked(given, self._heads(sample)) if given else NONE
-
-    def _heads(self, sample: int) -> dict[str, int]:
-        return {layer.name: layer.heads for layer in self.attention_layers(sample)}
-
-    def _read_output(self, sample: int, without: Ablations) -> Any:
-        wanted = None
-        if without:
-            wanted = Wanted(
-                attention=lambda name, size: False,
-                below_python=bool(self._below_python),
-                ablate=by_layer(without, self._heads(sample)),
-            )
-        output = _detached(self._run(sample, wanted).output)
+    def _read_output(self, sample: int, without: Without) -> Any:
+        output = _detached(self._run(sample, self._without.wanted(without, sample)).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
 
-    def _read_activation(self, name: str, sample: int) -> Tensor:
-        room = Room(self._store.limit // 2, name)
-        run = self._run(sample, Wanted(activations=room.keeps))
-        assert run.recorder is not None
-        kept = run.recorder.activations
-        if name not in kept:
-            raise_missing(name, run)
-        for call, tensor in kept.items():
-            if call != name:
-                self._store.put(("activation", sample, call), tensor, tensor.nbytes)
-        self._store.put(("activation", sample, name), kept[name], kept[name].nbytes)
-        return kept[name]
-
-    def _read_attention(self, sample: int, name: str | None, without: Ablations = NONE) -> None:
-        """Read all attention calls; keep as many as there is room for, ``name`` in any case."""
-        run = self._run_for_attention(sample, name, without)
-        if not without:
-            self._tables[sample] = replace(
-                self._tables[sample],
-                attention=[layer for layer, _ in run.attention],
-                problems=tuple(run.problems),
-                generated=generated_ids(run.output),
-            )
-        kept = [(layer.name, tensors) for layer, tensors in run.attention if tensors is not None]
-        for call, attention in sorted(kept, key=lambda item: item[0] == name):
-            key = ("attention", sample, call, without)
-            self._store.put(key, attention, attention.nbytes)
-
-    def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
-        """The run that shows attention: below Python only where nothing is seen from there."""
-        run: Run | None = None
-        for below_python in (False, True) if self._below_python is None else (self._below_python,):
-            room = Room(self._store.limit // 2, name)
-            problems = [] if run is None else run.problems
-            ablate = by_layer(without, self._heads(sample)) if without else {}
-            run = self._run(
-                sample, Wanted(attention=room.keeps, below_python=below_python, ablate=ablate)
-            )
-            run.problems[:0] = problems
-            if run.attention:
-                self._below_python = below_python
-                break
-        assert run is not None
-        return run
-
-    def _layer_gradient(self, name: str, sample: int, target: Target) -> Tensor:
-        found: list[Tensor | None] = []
-
-        def differentiate(run: Run) -> None:
-            assert run.recorder is not None
-            scalar = self._target(run.output, target, sample)
-            edge = run.recorder.edges.get(name)
-            if edge is None:
-                raise_missing(name, run)
-            else:
-                found.extend(differentiated(scalar, [edge], f"layer {name!r}"))
-
-        self._run(sample, Wanted(edges=frozenset({name})), "activations", differentiate)
-        if found[0] is None:
-            raise GradientError(f"The target does not depend on the output of layer {name!r}.")
-        return found[0].detach()
-
-    def _input_gradient(self, sample: int, target: Target) -> Tensor:
-        args, kwargs = self._inputs(sample)
-        tensor = next((t for t in flat_tensors((args, kwargs)) if t.is_floating_point()), None)
-        if tensor is None:
-            raise GradientError(
-                "The input holds no tensor of floating point (token ids have no gradient): ask for "
-                "the gradient at the embedding layer instead."
-            )
-        leaf = tensor.detach().clone().requires_grad_()
-        swap = lambda value: leaf if value is tensor else value  # noqa: E731
-        inputs = torch.utils._pytree.tree_map_only(Tensor, swap, (args, kwargs))
-        found: list[Tensor | None] = []
-
-        def differentiate(run: Run) -> None:
-            scalar = self._target(run.output, target, sample)
-            found.extend(differentiated(scalar, [leaf], "the input"))
-
-        self._run(sample, None, "activations", differentiate, inputs)
-        if found[0] is None:
-            raise GradientError("The target does not depend on the input.")
-        return found[0].detach()
+    def _read_scores(self, sample: int) -> Tensor:
+        output = self._store.get(("output", sample, Without()))
+        if output is None:
+            output = self._run(sample, None).output
+        # A copy: a row of a large output would keep all of it.
+        scores = logits(output, self._last_position(sample)).detach().clone()
+        self._store.put(("scores", sample), scores, scores.nbytes)
+        return scores
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
         return target_value(output, target, self._last_position(sample))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +52,9 @@ def module_paths(model: nn.Module) -> dict[int, str]:
     return {id(module): name for name, module in model.named_modules()}
 
 
-def empty_rows(model: nn.Module) -> dict[str, ModuleRow]:
-    """A row for each module, nothing called yet."""
-    counts = parameter_counts(model)
+def empty_rows(model: nn.Module, counts: dict[str, int] | None = None) -> dict[str, ModuleRow]:
+    """A row for each module, nothing called yet; ``counts``: `parameter_counts`, where known."""
+    counts = parameter_counts(model) if counts is None else counts
     return {
         name: ModuleRow(name, type(module).__name__, parameters=counts[name])
         for name, module in model.named_modules()
@@ -100,17 +101,34 @@ def model_device(model: nn.Module) -> torch.device:
 
 def flat_tensors(value: object) -> Iterator[Tensor]:
     """The tensors in tuples, lists, mappings, dataclasses and model outputs, in order."""
+    return (tensor for _, tensor in named_tensors(value))
+
+
+def named_tensors(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in tuples, lists, mappings, dataclasses and model outputs, with keys, in order.
+
+    The keys of nested containers are joined: ``"hidden_states.3"``; a bare tensor has none.
+    """
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from flat_tensors(item)
+        yield name, value
+        return
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return  # most of what modules are called with: the checks below take longer
+    before = f"{name}." if name else ""
+    for key, item in _items(value):
+        yield from named_tensors(item, f"{before}{key}")
+
+
+def _items(value: object) -> Iterator[tuple[object, object]]:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
     elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from flat_tensors(item)
+        yield from enumerate(value)
+    elif isinstance(value, Mapping):
+        yield from value.items()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield from flat_tensors(getattr(value, entry.name, None))
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name, None)
 
 
 def shape(tensor: Tensor) -> Shape:
@@ -125,3 +143,21 @@ def first_tensor(value: object) -> Tensor | None:
     tensors = list(flat_tensors(value))
     floating = (t for t in tensors if t.is_floating_point() or t.is_complex())
     return next(floating, tensors[0] if tensors else None)
+
+
+def with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
+    """``output`` with one of its tensors replaced."""
+    if output is old:
+        return new
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(with_tensor(item, old, new) for item in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(with_tensor(item, old, new) for item in output)
+    if isinstance(output, dict):
+        items = {key: with_tensor(item, old, new) for key, item in output.items()}
+        return type(output)(items) if type(output) is dict else type(output)(**items)
+    if hasattr(output, "__dataclass_fields__"):
+        entries = {name: getattr(output, name) for name in output.__dataclass_fields__}
+        changed = {name: with_tensor(item, old, new) for name, item in entries.items()}
+        return dataclasses.replace(output, **changed)
+    return output

@@ -10,51 +10,82 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
+from explain_widgets.live.entries import Call, entry_of
 from explain_widgets.live.freshness import version
+from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
     empty_rows,
-    first_tensor,
     flat_tensors,
     in_call_order,
     module_paths,
+    named_tensors,
     shape,
+    with_tensor,
 )
+
+Spot: TypeAlias = tuple[str, str]
+"""Where a tensor comes out: name of the call (``"block"``, ``"block:1"``) and of the entry."""
+
+
+class Outputs(Protocol):
+    """Looks at what every call returns, and may put something else in its place."""
+
+    def __call__(self, call: str, output: Any) -> Any:
+        """What goes on in the place of ``output``; None: itself."""
+
+    def check(self) -> None:
+        """Called after the forward: raises where what was to happen has not."""
+
+
+class EnoughError(BaseException):
+    """Ends a run after the last call that is wanted; no model catches it by mistake."""
 
 
 @dataclass
 class Wanted:
     """What a run is to keep.
 
-    ``activations``: called for each output with its call name (``"block"``, ``"block:1"``) and its
-    size in bytes, says whether a copy of it is kept. ``edges``: call names at whose output
-    gradients will be asked for. ``attention``: whether attention calls are recorded, and for each
-    with the bytes of its queries and keys, whether those are kept; None: not recorded.
-    ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
-    heads of some attention calls.
+    ``activations``: called for each tensor that comes out of a module with its spot and its size
+    in bytes, says whether a copy of it is kept. ``edges``: where gradients will be asked for;
+    ``edges_along``: says whether they are wanted in another spot too, if looking there changes
+    nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
+    its queries and keys, whether those are kept; None: not recorded. ``gradients``: whether the
+    gradients of those that are kept will be asked for, too. ``below_python``: look for it among
+    basic operations alone. ``ablate``: what happens to the heads of some attention calls.
+    ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
+    ``outputs``: what happens to what modules return. ``last``: name of the call after which the
+    rest of the run is of no interest.
     """
 
-    activations: Callable[[str, int], bool] = field(default=lambda name, size: False)
-    edges: frozenset[str] = frozenset()
+    activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
+    edges: frozenset[Spot] = frozenset()
+    edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
+    gradients: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
+    beside: AbstractContextManager[Any] | None = None
+    seen: Callable[[Spot, Tensor], None] | None = None
+    outputs: Outputs | None = None
+    last: str | None = None
 
 
 @dataclass
-class _Call:
+class _Running:
     row: ModuleRow
-    name: str
+    call: Call
     started: Any
+    inputs: list[tuple[Tensor, int]]  # with their versions; only where gradients are wanted
 
 
 class Recorder:
@@ -66,24 +97,37 @@ class Recorder:
         The module that will run.
     wanted
         What to keep.
+    counts
+        The numbers of parameters by module, where they are known.
+    may_end
+        Whether an exception may end the run after the last call that is wanted.
     """
 
-    def __init__(self, module: nn.Module, wanted: Wanted) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        wanted: Wanted,
+        counts: dict[str, int] | None = None,
+        may_end: bool = False,
+    ) -> None:
         self._module = module
         self._wanted = wanted
-        self._rows = empty_rows(module)
+        self._may_end = may_end
+        self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
-        self._stack: list[_Call] = []
+        self._stack: list[_Running] = []
         self._thread = threading.get_ident()
         self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
         self._order = 0
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
         self._done = False
-        self.activations: dict[str, Tensor] = {}
-        self.called: set[str] = set()
-        self.tensorless: set[str] = set()
-        self.edges: dict[str, GradientEdge] = {}
+        self._views: dict[Spot, tuple[weakref.ref[Tensor], int]] = {}
+        self._parted: list[tuple[Tensor, int]] = []
+        self.has_parted = False  # copies made along have changed what the model computes
+        self.activations: dict[Spot, Tensor] = {}
+        self.calls: dict[str, Call] = {}
+        self.edges: dict[Spot, GradientEdge] = {}
 
     @property
     def place(self) -> tuple[str, int] | None:
@@ -116,10 +160,18 @@ class Recorder:
             for handle in handles:
                 handle.remove()
             self._copies.clear()
+            self._stack.clear()
+            self._parted.clear()
 
     def forward_ended(self) -> None:
         """Record no more: checkpointed modules are called again while gradients are computed."""
         self._done = True
+        for spot, (reference, before) in self._views.items():
+            tensor = reference()
+            if tensor is not None and version(tensor) != before:
+                del self.edges[spot]  # written into since: it has another place in the graph
+        self.has_parted = any(version(alias) != before for alias, before in self._parted)
+        self._parted.clear()
 
     def table(self) -> list[ModuleRow]:
         """The rows of this run in call order."""
@@ -129,36 +181,60 @@ class Recorder:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._done or threading.get_ident() != self._thread:
             return
+        # What is asked of tensors here is no part of the forward: modes that look on need not see
+        # it, and would take longer over it than all the rest.
+        with torch._C.DisableTorchFunction():
+            self._entered(module, args, kwargs)
+
+    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
         row = self._rows[self._paths[id(module)]]
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
+        inputs = list(flat_tensors((args, kwargs)))
+        call = Call(name, row.name, tuple(map(shape, inputs)), self._order)
         if row.calls == 0:
             row.order = self._order
-            row.input_shapes = tuple(map(shape, flat_tensors((args, kwargs))))
+            row.input_shapes = call.input_shapes
         self._order += 1
         row.calls += 1
-        self._stack.append(_Call(row, name, self._clock.now()))
+        self.calls[name] = call
+        versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
+        self._stack.append(_Running(row, call, self._clock.now(), versions))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self._done or threading.get_ident() != self._thread or not self._stack:
             return None
-        call = self._stack.pop()
-        self.called.add(call.name)
-        self._clock.add(call.row, call.started)
-        tensors = list(flat_tensors(output))
-        call.row.bytes += sum(t.numel() * t.element_size() for t in tensors)
-        if call.row.calls == 1:
-            call.row.output_shapes = tuple(map(shape, tensors))
-        tensor = first_tensor(output)
-        if tensor is None:
-            self.tensorless.add(call.name)
-            return None
-        if self._wanted.activations(call.name, tensor.numel() * tensor.element_size()):
-            self.activations[call.name] = self._kept_copy(tensor)
-        if call.name in self._wanted.edges:
-            return self._watch_gradient(call.name, output, tensor)
-        return None
+        with torch._C.DisableTorchFunction():
+            return self._left(output)
+
+    def _left(self, output: Any) -> Any:
+        running, wanted = self._stack.pop(), self._wanted
+        self._clock.add(running.row, running.started)
+        instead = None
+        if wanted.outputs is not None and output is not None:
+            instead = wanted.outputs(running.call.name, output)
+        if self._may_end and running.call.name == wanted.last:
+            raise EnoughError
+        watched = self._record(running, output if instead is None else instead)
+        return instead if watched is None else watched
+
+    def _record(self, running: _Running, output: Any) -> Any:
+        """Note what a call returned; what is to take its place, or None."""
+        row, call, wanted = running.row, running.call, self._wanted
+        tensors = dict(named_tensors(output))
+        row.bytes += sum(map(_bytes, tensors.values()))
+        call.entries = tuple(entry_of(name, tensor) for name, tensor in tensors.items())
+        call.ended = self._order
+        self._order += 1
+        if row.calls == 1:
+            row.output_shapes = tuple(entry.shape for entry in call.entries)
+        for name, tensor in tensors.items():
+            if wanted.activations((call.name, name), _bytes(tensor)):
+                self.activations[call.name, name] = self._kept_copy(tensor)
+            if wanted.seen is not None:
+                wanted.seen((call.name, name), tensor)
+        return self._watch_gradients(running, output, tensors) if wanted.edges else None
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
@@ -172,40 +248,57 @@ class Recorder:
             self._copies[key] = (weakref.ref(tensor), kept)
         return kept
 
-    def _watch_gradient(self, name: str, output: Any, tensor: Tensor) -> Any:
-        """Remember the place in the graph now: in-place operations may rebase the tensor later."""
-        if tensor.requires_grad and not tensor._is_view():
-            self.edges[name] = get_gradient_edge(tensor)
-            return None
-        if tensor.requires_grad:
-            # An in-place operation on a view takes this place out of the graph: go on with a copy.
-            begun = tensor.clone()
-            self.edges[name] = get_gradient_edge(begun)
-            return _with_tensor(output, tensor, begun)
-        if not torch.is_grad_enabled() or not (tensor.is_floating_point() or tensor.is_complex()):
-            return None
-        # Nothing before this layer needs a gradient (frozen weights, token ids): begin here. The
-        # copy is no leaf, so that in-place operations on it stay allowed.
-        begun = tensor.detach().requires_grad_().clone()
-        self.edges[name] = get_gradient_edge(begun)
-        return _with_tensor(output, tensor, begun)
+    def _watch_gradients(self, running: _Running, output: Any, tensors: dict[str, Tensor]) -> Any:
+        """Remember where gradients will pass; what to go on with, None: the output as it is."""
+        going_on, along = output, self._wanted.edges_along
+        for name, tensor in tensors.items():
+            spot = (running.call.name, name)
+            if spot in self._wanted.edges:
+                begun = self._watch_gradient(spot, tensor, running)
+            elif along is not None and along(spot, _bytes(tensor)):
+                begun = self._watch_gradient_along(spot, tensor, running)
+            else:
+                continue
+            going_on = with_tensor(going_on, tensor, begun)
+        return None if going_on is output else going_on
+
+    def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
+        # What a module hands on has another way out, beside the module.
+        begun, edge = watched(tensor, _is_handed_on(tensor, running))
+        if edge is not None:
+            self.edges[spot] = edge
+        return begun
+
+    def _watch_gradient_along(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
+        """The same where nothing was asked for: whether a copy has changed anything is noted."""
+        if tensor.requires_grad and tensor._is_view():
+            # It keeps its place in the graph until someone writes into it.
+            self._views[spot] = weakref.ref(tensor), version(tensor)
+            self.edges[spot] = get_gradient_edge(tensor)
+            return tensor
+        begun = self._watch_gradient(spot, tensor, running)
+        memory = {_memory(given) for given, _ in running.inputs}
+        if begun is not tensor and (tensor._is_view() or _memory(tensor) in memory):
+            parted = (tensor.detach(), begun.detach())
+            self._parted.extend((alias, version(alias)) for alias in parted)
+        return begun
 
 
-def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
-    """``output`` with one of its tensors replaced."""
-    if output is old:
-        return new
-    if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return type(output)(*(_with_tensor(item, old, new) for item in output))
-    if isinstance(output, (tuple, list)):
-        return type(output)(_with_tensor(item, old, new) for item in output)
-    if isinstance(output, dict):
-        items = {key: _with_tensor(item, old, new) for key, item in output.items()}
-        return type(output)(items) if type(output) is dict else type(output)(**items)
-    if hasattr(output, "__dataclass_fields__"):
-        fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
-        return replace(output, **{k: _with_tensor(v, old, new) for k, v in fields.items()})
-    return output
+def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
+    """Whether it is one of the module's inputs, as it was."""
+    return any(given is tensor and version(given) == before for given, before in running.inputs)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _memory(tensor: Tensor) -> int:
+    """Address of the memory that a tensor looks at; 0: not known."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # sparse, or inside torch.func
+        return 0
 
 
 class _Clock:

@@ -10,7 +10,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -21,12 +21,13 @@ from torch.overrides import BaseTorchFunctionMode
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.live.attention import AttentionCapture, AttentionLayer
 from explain_widgets.live.attention.images import on_images
+from explain_widgets.live.attention.watch import GradientWatch
 from explain_widgets.live.errors import GradientError, NeedsHomeThreadError, RunError
 from explain_widgets.live.freshness import STEPS, model_tensors, quick_state
 from explain_widgets.live.home import Home
 from explain_widgets.live.modules import flat_tensors
 from explain_widgets.live.randomness import NoRandomDraws, kept_random_state
-from explain_widgets.live.recorder import Recorder, Wanted
+from explain_widgets.live.recorder import EnoughError, Recorder, Wanted
 from explain_widgets.live.twin import (
     Borrowed,
     CannotCopyError,
@@ -42,15 +43,18 @@ Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 class Run:
     """One run under way or done.
 
-    ``parameters``: by name, as the run uses them (for gradients). ``mixed``: the weights moved
-    while it ran, so that it may mix two training steps.
+    ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses
+    them (for gradients by parameters). ``watch``: where gradients pass the attention. ``mixed``:
+    the weights moved while it ran, so that it may mix two training steps.
     """
 
     output: Any = None
+    module: nn.Module | None = None
     recorder: Recorder | None = None
     attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     parameters: dict[str, Tensor] = field(default_factory=dict)
+    watch: GradientWatch = field(default_factory=GradientWatch)
     mixed: bool = False
 
 
@@ -74,6 +78,7 @@ class Runner:
         self._forward = forward
         self._train_mode = train_mode
         self._runs: Twin | Borrowed | None = None
+        self._tensors: list[Tensor] = []
         self._draws = False
         self._lock = threading.RLock()
         self._steps_seen = float("-inf")
@@ -84,9 +89,17 @@ class Runner:
         """The user's model, without wrappers that only change how it runs."""
         return self._model
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the model is run: what another runner is given to do the same."""
+        return {"forward": self._forward, "train_mode": self._train_mode}
+
     def tensors(self) -> list[Tensor]:
-        """All that the model computes with, also what is neither a parameter nor a buffer."""
-        return model_tensors(self._model, () if self._runs is None else self._runs.hidden)
+        """All that the model computes with, also what is neither a parameter nor a buffer.
+
+        As it was when the twin was last seen to follow the model: once a question.
+        """
+        return self._tensors
 
     def training_nearby(self) -> bool:
         """Whether a cell that still runs changes the weights."""
@@ -111,15 +124,17 @@ class Runner:
         raise AssertionError  # never reached
 
     def _followed(self) -> bool:
-        if self._runs is not None and self._runs.follows(self._model):
-            return False
-        _check_runnable(self._model)
-        try:
-            self._runs = Twin(self._model)
-        except CannotCopyError as reason:
-            self._runs = Borrowed(self._model, str(reason))
-        self._draws = False
-        return True
+        is_new = self._runs is None or not self._runs.follows(self._model)
+        if is_new:
+            _check_runnable(self._model)
+            try:
+                self._runs = Twin(self._model)
+            except CannotCopyError as reason:
+                self._runs = Borrowed(self._model, str(reason))
+            self._draws = False
+        assert self._runs is not None
+        self._tensors = model_tensors(self._model, self._runs.hidden)
+        return is_new
 
     def run(
         self,
@@ -167,7 +182,7 @@ class Runner:
         """In the home thread with all generators kept; elsewhere without a single draw."""
         assert self._runs is not None
         if self.home.is_current():
-            with kept_random_state(_devices(self._model)) as has_moved:
+            with kept_random_state({tensor.device for tensor in self._tensors}) as has_moved:
                 run = action()
                 self._draws = self._draws or has_moved()
                 return run
@@ -201,25 +216,34 @@ class Runner:
     ) -> Run:
         assert self._runs is not None
         run = Run()
-        before = quick_state(self.tensors())
+        tensors = self.tensors()
+        before = quick_state(tensors)
         with ExitStack() as stack:
-            stack.enter_context(_plain_thread(gradients != "none"))
-            module = stack.enter_context(self._runs.ready(self._train_mode))
+            stack.enter_context(plain_thread(gradients != "none"))
+            run.module = module = stack.enter_context(self._runs.ready(self._train_mode))
             run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
             if wanted is not None:
-                run.recorder = stack.enter_context(Recorder(module, wanted).attached())
+                # The user's own model is left in the way it leaves itself: not by an exception.
+                may_end = isinstance(self._runs, Twin)
+                recorder = Recorder(module, wanted, self._runs.counts, may_end)
+                run.recorder = stack.enter_context(recorder.attached())
+                if wanted.beside is not None:
+                    stack.enter_context(wanted.beside)
             capture = self._capture(run, wanted, module)
             try:
-                with capture.looking() if capture else self._plain_paths(wanted):
+                looking = capture.looking() if capture else self._plain_paths(wanted)
+                with suppress(EnoughError), looking:
                     run.output = self._call(module, args, kwargs)
             except Exception as error:
                 raise RunError(f"The model raised {type(error).__name__}: {error}") from error
             if run.recorder is not None:
                 run.recorder.forward_ended()
+            if wanted is not None and wanted.outputs is not None:
+                wanted.outputs.check()
             try:
                 then(run)
             except RuntimeError as error:
-                moved = quick_state(self.tensors()) != before
+                moved = quick_state(tensors) != before
                 if moved and not snapshot and "inplace operation" in str(error):
                     raise _MovedError from error
                 raise
@@ -229,7 +253,7 @@ class Runner:
             run.attention = on_images(capture.calls(), module, run.recorder.table(), inputs)
             run.problems = capture.problems
             _check_ablated(wanted, capture)
-        run.mixed = quick_state(self.tensors()) != before
+        run.mixed = quick_state(tensors) != before
         return run
 
     def _call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -245,7 +269,12 @@ class Runner:
         recorder = run.recorder
         assert recorder is not None
         return AttentionCapture(
-            lambda: recorder.place, module, wanted.attention, wanted.below_python, wanted.ablate
+            lambda: recorder.place,
+            module,
+            wanted.attention,
+            wanted.below_python,
+            wanted.ablate,
+            run.watch if wanted.gradients else None,
         )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
@@ -260,13 +289,13 @@ class Runner:
     def _parameters(
         self, module: nn.Module, gradients: Gradients, snapshot: bool
     ) -> Iterator[dict[str, Tensor]]:
-        """The parameters of the run: the shared ones, or stand-ins for the run.
+        """Stand-ins for the parameters by name, where the run needs any.
 
         Stand-ins share memory with the parameters (copies for a snapshot); for gradients by
         parameters all of them ask for one, also those that the user has frozen.
         """
         if gradients != "parameters" and not snapshot:
-            yield dict(module.named_parameters())
+            yield {}
             return
         if any(parameter.is_meta for parameter in module.parameters()):
             raise GradientError(
@@ -290,7 +319,7 @@ class _MovedError(Exception):
 
 
 @contextmanager
-def _plain_thread(differentiable: bool) -> Iterator[None]:
+def plain_thread(differentiable: bool) -> Iterator[None]:
     """Grad mode, inference mode and autocast are per thread: set, whatever the caller has."""
     # Asking sets it up: a new thread would else multiply matrices with another number of threads
     # than `torch.set_num_threads` says, and round differently.
@@ -309,10 +338,6 @@ def _check_ablated(wanted: Wanted | None, capture: AttentionCapture) -> None:
     missed = set() if wanted is None else set(wanted.ablate) - capture.ablated
     if missed:
         raise RunError(f"ablate: {', '.join(sorted(missed))} was not called in this run.")
-
-
-def _devices(model: nn.Module) -> list[torch.device]:
-    return list({tensor.device for tensor in (*model.parameters(), *model.buffers())})
 
 
 def _check_runnable(model: nn.Module) -> None:

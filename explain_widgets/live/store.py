@@ -78,11 +78,11 @@ class Store:
 class Room:
     """Which of many tensors are kept: in call order while there is room, ``always`` in any case."""
 
-    def __init__(self, limit: int, always: str | None) -> None:
+    def __init__(self, limit: int, always: Hashable | None) -> None:
         self._left = limit
         self._always = always
 
-    def keeps(self, name: str, size: int) -> bool:
+    def keeps(self, name: Hashable, size: int) -> bool:
         """Whether there is room for it; takes the room."""
         if name == self._always:
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -11,6 +11,29 @@ from torch import Tensor
 from explain_widgets.live.errors import TargetError
 
 Target: TypeAlias = int | Callable[[Any], Tensor] | None
+
+
+class _Same:
+    """A target by identity; held, so that no other can take its address."""
+
+    def __init__(self, target: object) -> None:
+        self._target = target
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._target is other._target
+
+    def __hash__(self) -> int:
+        return id(self._target)
+
+
+def target_key(target: Target) -> Hashable:
+    """By what an answer about a target is kept: indices by value, callables by identity."""
+    if target is None:
+        return None
+    try:
+        return operator.index(target)  # type: ignore[arg-type]
+    except TypeError:
+        return _Same(target)
 
 
 def target_value(output: Any, target: Target, last: int = -1) -> Tensor:

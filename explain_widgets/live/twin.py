@@ -31,6 +31,7 @@ from explain_widgets.live.fields import (
     structure,
 )
 from explain_widgets.live.freshness import version
+from explain_widgets.live.modules import parameter_counts
 from explain_widgets.live.randomness import generator_state, set_generator_state
 
 _STATE_HOOKS = (
@@ -71,6 +72,8 @@ class Twin:
     ----------
     hidden
         The user's tensors that are neither parameters nor buffers.
+    counts
+        See `parameter_counts`.
 
     Raises
     ------
@@ -84,7 +87,7 @@ class Twin:
         _refuse_special(model)
         self._original = model
         self._structure = structure(model)
-        self._alive = all_fields(model)  # whose addresses stand in the structure
+        self._alive = all_fields(model.modules())  # whose addresses stand in the structure
         self.hidden = hidden_tensors(model)
         self._settled = not any(map(_is_large, self.hidden))
         self._build([(tensor, tensor.detach().clone()) for tensor in self.hidden])
@@ -101,6 +104,8 @@ class Twin:
             *zip(own_generators(self._original), own_generators(self.module), strict=True)
         ]
         self._pairs = list(zip(_tree(self._original), _tree(self.module), strict=True))
+        self._modules = list(self.module.modules())
+        self.counts: dict[str, int] | None = parameter_counts(self.module)
 
     def follows(self, model: nn.Module) -> bool:
         """Whether this is still a copy of ``model``: same modules, parameters, plain attributes."""
@@ -110,7 +115,7 @@ class Twin:
     def ready(self, train_mode: bool) -> Iterator[nn.Module]:
         """The module to run once, as the model is now, in the mode asked for."""
         versions = []
-        with restored(self.module):
+        with restored(self._modules):
             copies = Copies()
             for source, target in self._pairs:
                 target.training = train_mode and (source.training or not self._original.training)
@@ -151,13 +156,15 @@ class Borrowed:
         As in `Twin`.
     """
 
+    counts = None  # running may change what is on the model
+
     def __init__(self, model: nn.Module, reason: str) -> None:
         self.module = model
         self.reason = reason
         self.hidden = hidden_tensors(model)
         self._generators = own_generators(model)
         self._structure = structure(model)
-        self._alive = all_fields(model)
+        self._alive = all_fields(model.modules())
 
     def follows(self, model: nn.Module) -> bool:
         """Whether this still stands for ``model`` as it is; if not, it may have become copyable."""
@@ -168,7 +175,7 @@ class Borrowed:
         """The module to run once: everything on it is put back whatever happens."""
         values = [(tensor, version(tensor), tensor.detach().clone()) for tensor in self.hidden]
         states = [(generator, generator_state(generator)) for generator in self._generators]
-        with restored(self.module):
+        with restored(list(self.module.modules())):
             copies = Copies()
             was_training = self.module.training
             for module in self.module.modules():

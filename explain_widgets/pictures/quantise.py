@@ -13,6 +13,7 @@ Scale: TypeAlias = Literal["linear", "log", "row"]
 
 SCALES: tuple[Scale, ...] = ("linear", "log", "row")
 LEVELS = 254
+_ZERO = LEVELS // 2
 NOT_FINITE = 255
 
 # The logarithmic scale ends this many decades below the largest weight.
@@ -33,12 +34,15 @@ class Picture:
         How many numbers were not finite.
     note
         How numbers became bytes, in words.
+    limits
+        Where each channel has a scale of its own: (channels,), what its ``range`` is multiplied by.
     """
 
     levels: npt.NDArray[np.uint8]
     range: tuple[float, float]
     nonfinite: int
     note: str
+    limits: npt.NDArray[np.float64] | None = None
 
 
 def quantise(values: npt.NDArray[np.floating], low: float, high: float) -> npt.NDArray[np.uint8]:
@@ -79,3 +83,57 @@ def weights_picture(weights: npt.NDArray[np.floating], scale: Scale) -> Picture:
         return Picture(levels, (low, largest), nonfinite, f"uint8 of log {low:.2g} … {largest:.3g}")
     levels = quantise(weights, 0.0, largest)
     return Picture(levels, (0.0, largest), nonfinite, f"uint8 of 0 … {largest:.3g}")
+
+
+def signed_picture(
+    values: npt.NDArray[np.floating], limit: float | None = None, per_channel: bool = False
+) -> Picture:
+    """Signed numbers as a picture for a diverging map: 127 is zero, the scale symmetric.
+
+    Parameters
+    ----------
+    values
+        Of any shape; with ``per_channel`` maps, (channels, rows, columns).
+    limit
+        The number that 254 stands for (and −``limit`` is 0), so that pages of one layer are
+        drawn alike; None: the largest magnitude in ``values``. What is beyond is clipped.
+    per_channel
+        Each channel to its own largest magnitude instead: ``limits`` holds them.
+
+    Examples
+    --------
+    >>> signed_picture(np.array([[[-2.0, 0.0, 1.0]]], dtype=np.float32)).levels.tolist()
+    [[[0, 127, 191]]]
+    """
+    limits, is_given = None, limit is not None
+    if per_channel:
+        limits = _magnitudes(values.reshape(len(values), -1))
+        values = values / np.where(limits > 0, limits, 1.0)[:, None, None].astype(values.dtype)
+        limit, note = 1.0, "uint8 of each channel ÷ its largest magnitude"
+    else:
+        limit = float(_magnitudes(values.reshape(1, -1))[0]) if limit is None else limit
+        note = f"uint8 of ±{limit:.3g}"
+    # In place from here on: while a slider moves there are many.
+    scaled = values / values.dtype.type(limit if limit > 0 else 1.0)
+    scaled *= _ZERO
+    known = None if np.isfinite(scaled.sum()) else np.isfinite(values)
+    if known is not None:
+        scaled[~known] = 0
+    if is_given:
+        np.clip(scaled, -_ZERO, _ZERO, out=scaled)
+    np.rint(scaled, out=scaled)
+    scaled += _ZERO
+    levels = scaled.astype(np.uint8)
+    if known is not None:
+        levels[~known] = NOT_FINITE
+    nonfinite = 0 if known is None else int(known.size - np.count_nonzero(known))
+    return Picture(levels, (-limit, limit), nonfinite, note, limits)
+
+
+def _magnitudes(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The largest finite magnitude of each row; 0: there is none."""
+    largest = np.maximum(rows.max(1, initial=0), -rows.min(1, initial=0)).astype(np.float64)
+    for row in np.flatnonzero(~np.isfinite(largest)):
+        known = np.isfinite(rows[row])
+        largest[row] = np.max(np.abs(rows[row]), initial=0, where=known)
+    return largest

@@ -12,19 +12,20 @@ from typing import Any
 
 import anywidget
 import matplotlib.figure
-import numpy as np
 import torch
 import traitlets
 from IPython.display import display
 
 from explain_widgets.live.errors import ExplainError, NeedsHomeThreadError
+from explain_widgets.live.home import Home
 from explain_widgets.live.model import LiveModel
-from explain_widgets.pictures.colormaps import colour_table
+from explain_widgets.live.samples import Samples
+from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
+from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
 from explain_widgets.widgets.worker import Job, worker_of
 
 _STATIC = Path(__file__).parent.parent / "static"
-_MOST_PIXELS = 512
 _STILL_BYTES = 60_000
 _STILL_DPI = (80, 60, 40)
 
@@ -48,9 +49,7 @@ def bundle(name: str) -> Path:
 class Explorer(anywidget.AnyWidget):
     """Base of the explorers.
 
-    A subclass has a method ``answer_<kind>(selection)`` for each kind of request. It returns a
-    `Reply`, or is a generator of replies and Nones: all replies but the last are shown as partial,
-    and newer requests are served at each ``yield``.
+    A subclass makes what answers its requests: an `Answers` of its own.
 
     Parameters
     ----------
@@ -58,13 +57,29 @@ class Explorer(anywidget.AnyWidget):
         A `LiveModel`, or a model to make one of with ``samples`` and ``options``.
     samples, **options
         As for `LiveModel`; only with a model.
+
+    Attributes
+    ----------
+    samples
+        What is looked at.
+    live
+        The live model that is looked into; None where an explorer shows samples alone.
     """
+
+    samples: Samples
+    live: LiveModel | None
 
     sample = traitlets.Int(0).tag(sync=True)
     """Index of the sample."""
 
     sample_count = traitlets.Int(0).tag(sync=True)
     """How many samples there are to pick from (one more than read, where the end is unknown)."""
+
+    colormap = traitlets.Unicode("Blues").tag(sync=True)
+    """Any colour map of matplotlib, by name."""
+
+    colormaps = traitlets.List(traitlets.Unicode(), list(SEQUENTIAL)).tag(sync=True)
+    """What the menu of colour maps offers."""
 
     can_append = traitlets.Bool(False).tag(sync=True)
     """Whether a new sentence can be typed in."""
@@ -74,16 +89,27 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, model: Any, samples: Any = None, **options: Any) -> None:
         traits = {name: options.pop(name) for name in list(options) if self.has_trait(name)}
-        self.live = _as_live(model, samples, options)
+        self.samples, self.live = self._open(model, samples, options)
         self._owns_live = self.live is not model
-        super().__init__(
-            sample_count=self._count_samples(), can_append=self.live.samples.reads_text
-        )
+        self._home = Home() if self.live is None else self.live.home
+        super().__init__(sample_count=self._count_samples(), can_append=self.samples.reads_text)
+        self._answers = self._make_answers()
         self.on_msg(self._receive)
         self._prepare()
         with self.hold_trait_notifications():
             for name, value in traits.items():
                 setattr(self, name, value)
+
+    def _open(
+        self, model: Any, samples: Any, options: dict[str, Any]
+    ) -> tuple[Samples, LiveModel | None]:
+        """What is looked at, and the live model of it."""
+        live = as_live(model, samples, options)
+        return live.samples, live
+
+    def _make_answers(self) -> Answers:
+        """What answers the requests."""
+        return Answers(self.samples)
 
     def _prepare(self) -> None:
         """What a subclass reads before its traits are set."""
@@ -104,8 +130,9 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget and give back what it holds (a live model of one's own stays)."""
-        if self.__dict__.get("_owns_live"):  # what failed to be made owns nothing
-            self.live.close()
+        live = self.__dict__.get("live")  # what failed to be made owns nothing
+        if live is not None and self._owns_live:
+            live.close()
         super().close()
 
     def open(self) -> None:
@@ -123,7 +150,7 @@ class Explorer(anywidget.AnyWidget):
             # At once: it says that the kernel is there, also while the worker is at work.
             self._post_reply(request, Reply(), time.perf_counter(), partial=False)
             return
-        worker = worker_of(self.live)
+        worker = worker_of(self.samples if self.live is None else self.live)
         if request.kind == "stop":
             worker.stop(str(request.selection.get("id")))
             return
@@ -143,7 +170,7 @@ class Explorer(anywidget.AnyWidget):
             started = time.perf_counter()
             last: Reply | None = None
             is_sent = False
-            for reply in self._replies(request):
+            for reply in self._answers.to(request):
                 # More follows what came before: it is shown while that is worked out.
                 if last is not None and not is_sent:
                     self._post_reply(request, last, started, partial=True)
@@ -153,10 +180,12 @@ class Explorer(anywidget.AnyWidget):
                     yield
                 else:
                     last, is_sent = reply, False
+            # An answer may have read samples further, or added one.
+            self.sample_count = self._count_samples()
             if last is not None:
                 self._post_reply(request, last, started, partial=False)
         except NeedsHomeThreadError as error:
-            if not at_home and self.live.call_when_free(lambda: self._answer_at_home(request)):
+            if not at_home and self._home.call_when_free(lambda: self._answer_at_home(request)):
                 self._post(request, {"waiting": str(error)})
             else:
                 self._post(request, {"error": str(error)})
@@ -166,16 +195,6 @@ class Explorer(anywidget.AnyWidget):
     def _answer_at_home(self, request: Request) -> None:
         for _ in self._answer(request, at_home=True):
             pass
-
-    def _replies(self, request: Request) -> Iterator[Reply | None]:
-        answer = getattr(self, f"answer_{request.kind}", None)
-        if answer is None:
-            raise ValueError(f"{type(self).__name__} answers no requests of kind {request.kind!r}.")
-        replies = answer(request.selection)
-        if isinstance(replies, Reply):
-            yield replies
-        else:
-            yield from replies
 
     def _post_reply(self, request: Request, reply: Reply, started: float, partial: bool) -> None:
         arrays, buffer = pack(reply, request.pad)
@@ -199,34 +218,6 @@ class Explorer(anywidget.AnyWidget):
             self.comm._reply_subshell_for = None
             self.comm._reply_subshell_ids.clear()
 
-    # Requests that every explorer answers.
-
-    def answer_colormap(self, selection: dict[str, Any]) -> Reply:
-        """The colour table of a colour map."""
-        return Reply(arrays={"table": colour_table(str(selection["name"]))})
-
-    def answer_image(self, selection: dict[str, Any]) -> Reply:
-        """The picture of a sample, no larger than `_MOST_PIXELS` a side."""
-        sample = self.live.samples[int(selection["sample"])]
-        image = sample.image
-        if image is None:
-            raise ValueError(f"{sample.title} is no image.")
-        height, width = image.shape[:2]
-        every = -(-max(height, width) // _MOST_PIXELS)
-        small = image[::every, ::every]
-        if small.ndim == 2:
-            small = np.repeat(small[..., None], 3, -1)
-        note = sample.image_note or ""
-        if every > 1:
-            note = "; ".join(part for part in (note, f"1 of {every} × {every} pixels") if part)
-        return Reply({"note": note}, {"image": np.ascontiguousarray(small)})
-
-    def answer_append(self, selection: dict[str, Any]) -> Reply:
-        """Take in a new sentence as the last sample."""
-        index = self.live.samples.append(str(selection["text"]))
-        self.sample_count = self._count_samples()
-        return Reply({"sample": index})
-
     # Samples.
 
     @traitlets.validate("sample")
@@ -236,9 +227,16 @@ class Explorer(anywidget.AnyWidget):
             raise traitlets.TraitError(f"sample must be 0 to {count - 1}, not {value}.")
         return int(value)
 
+    @traitlets.validate("colormap")
+    def _check_colormap(self, proposal: Any) -> str:
+        try:
+            check_colormap(proposal["value"])
+        except ValueError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return str(proposal["value"])
+
     def _count_samples(self) -> int:
-        count = self.live.samples.count
-        return self.live.samples.read_so_far + 1 if count is None else count
+        return sample_count(self.samples)
 
     # A saved notebook shows a still picture where no kernel is. A front end that knows widgets
     # never falls back to another type of the same output: the picture is an output of its own,
@@ -274,6 +272,11 @@ class Explorer(anywidget.AnyWidget):
         return buffer.getvalue()
 
 
+def sample_count(samples: Samples) -> int:
+    """How many there are to pick from: one more than was read, where the end is unknown."""
+    return samples.read_so_far + 1 if samples.count is None else samples.count
+
+
 def sentence(error: Exception) -> str:
     """What the user reads of an error: one sentence with the cause and the way out."""
     if isinstance(error, torch.OutOfMemoryError):
@@ -283,7 +286,8 @@ def sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _as_live(model: Any, samples: Any, options: dict[str, Any]) -> LiveModel:
+def as_live(model: Any, samples: Any, options: dict[str, Any]) -> LiveModel:
+    """The live model that was given, or one made of a model and its samples."""
     if not isinstance(model, LiveModel):
         if samples is None:
             raise TypeError("Pass a LiveModel, or a model and its samples.")

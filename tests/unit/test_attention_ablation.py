@@ -8,63 +8,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from small_attention import BLOCKS, HEADS, WIDTH, Block, ByHand, X
 from small_transformers import inputs_of, small_model
 from snapshot import untouched
 from torch import Tensor, nn
 
 import explain_widgets as xw
 from explain_widgets.live.outputs import output_change
-
-WIDTH, HEADS = 16, 4
-X = torch.randn(1, 6, WIDTH, generator=torch.Generator().manual_seed(0))
-
-
-class Block(nn.Module):
-    """Attention whose heads reach the output through a matrix of our own, two calls in a row."""
-
-    how = "sdpa"
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-
-    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
-        )
-        result: Tensor = x + self.out(self.mixed(q, k, v).flatten(-2))
-        return result
-
-
-class ByHand(Block):
-    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return ((q @ k.mT / 2).softmax(-1) @ v).transpose(1, 2)
-
-
-class Einsum(Block):
-    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        weights = torch.einsum("bhqd,bhkd->bhqk", q, k).div(2).softmax(-1)
-        return torch.einsum("bhqk,bhkd->bqhd", weights, v)
-
-
-class Turned(Block):
-    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        weights = (k @ q.mT / 2).softmax(-2)  # keys by queries
-        return (v.mT @ weights).permute(0, 3, 1, 2)
-
-
-class Grouped(Block):
-    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        few = k[:, ::2], v[:, ::2]
-        return F.scaled_dot_product_attention(q, *few, enable_gqa=True).transpose(1, 2)
-
-
-BLOCKS = [Block, ByHand, Einsum, Turned, Grouped]
 
 
 def outputs_of_heads(block: Block, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -161,3 +162,25 @@ def test_transformers_flex_implementation(kind: str, monkeypatch: pytest.MonkeyP
     for index, weights in enumerate(expected):
         found = live.attention(index).weights()
         torch.testing.assert_close(found, weights[0], atol=1e-5, rtol=0)
+
+
+def test_gradients_where_its_kernel_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Flexible().eval()
+    x, target = torch.randn(1, POSITIONS, CHANNELS), lambda output: output[0, 3].sin().sum()
+    with untouched(model), pytest.raises(xw.RunError, match="does not support backward on CPU"):
+        xw.LiveModel(model, x).gradient_attention(0, target=target)
+    kept: list[Tensor] = []
+
+    def flex_attention(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        """As a kernel of an accelerator."""
+        kept.append((query @ key.mT * CHANNELS**-0.5).softmax(-1))
+        return kept[-1] @ value
+
+    flex_attention.__signature__ = inspect.signature(torch_flex.flex_attention)  # type: ignore[attr-defined]
+    monkeypatch.setattr(torch_flex, "flex_attention", flex_attention)
+    model = Flexible(flex_attention).eval()
+    live = xw.LiveModel(model, x)
+    assert live.attention_layers()[0].source == "flex attention"
+    ours = live.gradient_attention(0, target=target).weights()
+    (gradient,) = torch.autograd.grad(target(model(x)), kept[-1])
+    assert (ours - (gradient * kept[-1]).relu()[0]).abs().max() < 1e-6

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from conversation import Conversation
 from torch import Tensor, nn
 
 import explain_widgets as xw
@@ -198,8 +199,8 @@ def test_the_widget_tells_the_prompt_from_the_new_tokens() -> None:
         forward=lambda m, **kw: m.generate(**kw, max_new_tokens=NEW, min_new_tokens=NEW),
     )
     explorer = AttentionExplorer(live)
-    content = explorer.answer_sample({"sample": 0}).content
-    (layer, _), tokens = content["layers"], content["tokens"]["generated"]
+    content, _ = Conversation(explorer).ask("sample", {"sample": 0})
+    (layer, *_), tokens = content["layers"], content["tokens"]["generated"]
     assert layer["query_tokens"] == layer["key_tokens"] == "generated"
     assert layer["prompt"] == PROMPT
     assert [token[4] for token in tokens] == [0] * PROMPT + [1] * (NEW - 1)

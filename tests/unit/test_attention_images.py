@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conversation import Conversation
 from small_transformers import inputs_of, small_model
 from torch import Tensor, nn
 
 import explain_widgets as xw
+from explain_widgets.analysis.patches import ImageGrid
 from explain_widgets.live.attention.images import window_places
-from explain_widgets.live.attention.layer import ImageGrid
 
 pytest.importorskip("transformers")
 
@@ -199,20 +200,21 @@ def test_the_widget_gets_the_picture_and_where_patches_lie_on_it() -> None:
     model = small_model("vit")
     live = xw.LiveModel(model, {"pixel_values": picture()})
     explorer = xw.AttentionExplorer(live)
-    layer = explorer.answer_sample({"sample": 0}).content["layers"][0]
+    talk = Conversation(explorer)
+    layer = talk.ask("sample", {"sample": 0})[0]["layers"][0]
     grid = {"start": 1, "height": 4, "width": 4, "image_height": 4, "image_width": 4}
     assert (layer["query_grid"], layer["key_grid"]) == (grid, grid)
-    image = explorer.answer_image({"sample": 0}).arrays["image"]
-    assert np.array_equal(image, live.samples[0].image)
+    _, arrays = talk.ask("image", {"sample": 0})
+    assert np.array_equal(arrays["image"], live.samples[0].image)
 
 
 def test_large_pictures_are_sampled_and_it_is_said() -> None:
     live = xw.LiveModel(Windows(), picture(1200, 720))
     explorer = xw.AttentionExplorer(live)
-    reply = explorer.answer_image({"sample": 0})
-    assert reply.arrays["image"].shape == (400, 240, 3)
-    assert "1 of 3 × 3 pixels" in reply.content["note"]
-    assert np.array_equal(reply.arrays["image"], live.samples[0].image[::3, ::3])
+    content, arrays = Conversation(explorer).ask("image", {"sample": 0})
+    assert arrays["image"].shape == (400, 240, 3)
+    assert "1 of 3 × 3 pixels" in content["note"]
+    assert np.array_equal(arrays["image"], live.samples[0].image[::3, ::3])
 
 
 def test_batch_entries_that_are_no_windows_stay_heads() -> None:

@@ -120,7 +120,7 @@ def asked(explorer: Any, head: int = 1, layer: int = 1, **lens: Any) -> Any:
 def test_words_and_sentences_are_shown_with_the_sums_of_their_tokens(explorer: Any) -> None:
     weights = explorer.live.attention(1).weights(1)
     for units, edges in (("words", WORDS), ("sentences", SENTENCES)):
-        there = explorer.answer_sample({"sample": 0, "lens": {"units": units}}).content
+        there, _ = Conversation(explorer).ask("sample", {"sample": 0, "lens": {"units": units}})
         layer = there["layers"][1]
         assert layer["queries"] == layer["keys"] == len(edges) - 1
         assert len(there["tokens"]["input_ids"]) == len(edges) - 1

@@ -17,13 +17,22 @@ from explain_widgets import GradientError, LiveModel, RunError
 
 QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "output": lambda live: live.output(),
+    "class scores": lambda live: live.class_scores(),
     "modules": lambda live: live.modules(),
     "activation": lambda live: live.activation("block1"),
     "gradient": lambda live: live.gradient("block1"),
     "input gradient": lambda live: live.gradient("input"),
     "parameter gradients": lambda live: live.parameter_gradients(),
+    "feature layers": lambda live: live.feature_layers(),
+    "alignment": lambda live: live.alignment("block1"),
+    "filters": lambda live: live.filters("head"),
     "attention layers": lambda live: live.attention_layers(),
     "attention": lambda live: live.attention(1).weights(),
+    "rollout": lambda live: live.attention("rollout").weights(),
+    "gradient attention": lambda live: live.gradient_attention(1).weights(),
+    "head statistics": lambda live: live.head_statistics(),
+    "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
+    "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-import torch
 from torch import Tensor
 
 How: TypeAlias = Literal["zero", "mean"]
@@ -106,8 +105,3 @@ def checked(given: Iterable[Any], heads: Mapping[str, int]) -> Ablations:
     if len({one[:2] for one in found}) < len(found):
         raise ValueError("ablate: a head is named twice.")
     return frozenset(found)
-
-
-def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
-    """Arguments, however nested, with one of their tensors replaced."""
-    return torch.utils._pytree.tree_map(lambda item: new if item is old else item, value)

@@ -7,12 +7,9 @@ thread is never seen, and never slowed down.
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,15 +19,22 @@ from torch.overrides import TorchFunctionMode
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.built_attention import built_attention
-from explain_widgets.live.attention.ablation import LayerAblation, replaced
+from explain_widgets.live.attention.ablation import LayerAblation
 from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
-from explain_widgets.live.attention.layer import AttentionLayer, layer_of
+from explain_widgets.live.attention.layer import BATCHED, AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
-from explain_widgets.live.attention.seen import Read, SeenCall, lengths
+from explain_widgets.live.attention.multihead import (
+    MULTIHEAD_FORWARD,
+    Multihead,
+    multihead_arguments,
+)
+from explain_widgets.live.attention.rewired import Operation, rewired
+from explain_widgets.live.attention.seen import Read, SeenCall, folded, folded_copy, lengths
 from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
+from explain_widgets.live.attention.watch import GradientWatch
 
 LOOKED_FOR = (
     "F.scaled_dot_product_attention, nn.MultiheadAttention, flex attention, and softmaxes over "
@@ -54,6 +58,8 @@ class AttentionCapture(TorchFunctionMode):
         What happens to the heads of some calls, by their names.
     below_python
         Look at basic operations alone: for what no Python code calls (TorchScript).
+    watch
+        Remembers where gradients pass the calls that are kept, and makes measures of them.
 
     Attributes
     ----------
@@ -70,15 +76,17 @@ class AttentionCapture(TorchFunctionMode):
         keep: Callable[[str, int], bool] = lambda name, size: True,
         below_python: bool = False,
         ablate: Mapping[str, LayerAblation] | None = None,
+        watch: GradientWatch | None = None,
     ) -> None:
         super().__init__()
         self._place = place
         self._keep = keep
         self._below_python = below_python
         self._ablate = ablate or {}
+        self._watch = watch
         self.ablated: set[str] = set()
         self._module = module
-        self._multihead: _Multihead | None = None
+        self._multihead: Multihead | None = None
         self._provenance = Provenance(module)
         self._found: list[_Found] = []
         self._latest: dict[tuple[str, int], _Found] = {}
@@ -99,7 +107,8 @@ class AttentionCapture(TorchFunctionMode):
     def calls(self) -> list[tuple[AttentionLayer, Attention | None]]:
         """What was recorded, in call order, with the tensors where they were kept.
 
-        A call that fails its self-check is not among them but a problem.
+        Under a watch: with their measures, where there are any. A call that fails its self-check
+        is not among them but a problem.
         """
         passed = []
         for found in self._found:
@@ -113,7 +122,10 @@ class AttentionCapture(TorchFunctionMode):
                     )
                     continue
                 attention = dataclasses.replace(attention, check=check)
-            passed.append((layer_of(attention), attention if found.kept else None))
+            kept: Attention | None = attention if found.kept else None
+            if self._watch is not None and kept is not None:
+                kept = self._watch.measure(kept)
+            passed.append((layer_of(attention), kept))
         return passed
 
     def __torch_function__(
@@ -148,23 +160,32 @@ class AttentionCapture(TorchFunctionMode):
             if call is None:
                 return result
             with torch.no_grad():
-                name = self._add(*place, call)
+                found = self._add(*place, call)
+            operation = Operation(func, args, kwargs)
+            if self._watch is not None and found.kept:
+                return self._watch.begin(found.calls.name, call, operation, result)
         except Exception as error:  # noqa: BLE001 (see above)
             self.problems.append(f"{place[0]}: {type(error).__name__}: {error}")
             return result
+        return self._without_heads(found.calls.name, call, operation, result)
+
+    def _without_heads(
+        self, name: str, call: SeenCall | BuiltWeights, operation: Operation, result: Any
+    ) -> Any:
+        """The result of a call without those of its heads that are to be ablated."""
         ablation = self._ablate.get(name)
         if ablation is None:
             return result
         self.ablated.add(name)
-        if isinstance(call, SeenCall):
-            without = ablation.of_output(call.output)
-            return (without, *result[1:]) if isinstance(result, tuple) else without
-        if call.operand is None:
+        if isinstance(call, BuiltWeights) and not call.is_product:
             raise ValueError(f"ablate: {name} weighs its values by hand and has no heads.")
-        there = ablation.of_weights(call.operand.permute(call.order))
-        back = [call.order.index(axis) for axis in range(len(call.order))]
-        args, kwargs = replaced((args, kwargs), call.operand, there.permute(back))
-        return func(*args, **kwargs)
+
+        def of_weights(operand: Tensor) -> Tensor:
+            assert isinstance(call, BuiltWeights)
+            back = [call.order.index(axis) for axis in range(len(call.order))]
+            return ablation.of_weights(operand.permute(call.order)).permute(back)
+
+        return rewired(call, operation, result, ablation.of_output, of_weights)
 
     def _see_flex(self, call: Callable[[], Any], read: Callable[[Any], SeenCall | None]) -> Any:
         # Compiled again for every mode that looks on: without it, it is the user's own kernel.
@@ -213,19 +234,17 @@ class AttentionCapture(TorchFunctionMode):
 
     def _inside_multihead(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run torch's own code of `F.multi_head_attention_forward` with this mode on inside it."""
-        given = _MULTIHEAD_SIGNATURE.bind(*args, **kwargs)
-        given.apply_defaults()
-        values = given.arguments
+        values = multihead_arguments(args, kwargs)
         outer, self._multihead = (
             self._multihead,
-            _Multihead(
+            Multihead(
                 same_source=values["query"] is values["key"],
                 dropout=values["dropout_p"] if values["training"] else 0.0,
             ),
         )
         try:
             with self:
-                return _MULTIHEAD_FORWARD(*args, **kwargs)
+                return MULTIHEAD_FORWARD(*args, **kwargs)
         finally:
             self._multihead = outer
 
@@ -252,48 +271,39 @@ class AttentionCapture(TorchFunctionMode):
             same_source=multihead.same_source,
         )
 
-    def _add(self, name: str, forward: int, call: SeenCall | BuiltWeights) -> str:
-        """Keep what is needed of a call; returns its name among all calls."""
+    def _add(self, name: str, forward: int, call: SeenCall | BuiltWeights) -> _Found:
+        """Keep what is needed of a call."""
         if isinstance(call, BuiltWeights):
-            return self._add_built(name, forward, call)
+            return self._file(name, forward, call, _built(name, call), None)
         if call.query.is_nested or call.key.is_nested:
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
         attention = Attention(
-            query=_folded_copy(call.query),
-            key=_folded_copy(call.key),
+            query=folded_copy(call.query),
+            key=folded_copy(call.key),
             scale=call.scale,
             steps=(*mask_steps(call.mask, leading, call.is_causal), *call.steps),
             empty_rows=call.empty_rows,
             kind=_kind(name, call),
             source=call.source,
             note=_note_of(call.query, dropped=call.dropout > 0),
-            value_norms=lengths(_folded(call.value), -1),
+            value_norms=lengths(folded(call.value), -1),
         )
         difference = None
         if not call.dropout:
-            value, output = _folded(call.value), _folded(call.output)
+            value, output = folded(call.value), folded(call.output)
             difference = relative_difference(attention, value, output)
-        return self._file(name, forward, attention, difference)
-
-    def _add_built(self, name: str, forward: int, call: BuiltWeights) -> str:
-        weights = _folded(call.weights)
-        attention = built_attention(
-            weights,
-            name="",
-            kind="mixture"
-            if call.mixture
-            else _kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
-            source="softmax",
-            note=_note_of(call.weights, dropped=call.before_dropout),
-            value_norms=_folded_norms(call),
-        )
-        return self._file(name, forward, attention, None)
+        return self._file(name, forward, call, attention, difference)
 
     def _file(
-        self, name: str, forward: int, attention: Attention, difference: Tensor | None
-    ) -> str:
-        """Keep a call by itself, or with those that it goes on from; returns its name."""
+        self,
+        name: str,
+        forward: int,
+        call: SeenCall | BuiltWeights,
+        attention: Attention,
+        difference: Tensor | None,
+    ) -> _Found:
+        """Keep a call by itself, or with those that it goes on from."""
         nth = self._counts[name, forward]
         self._counts[name, forward] += 1
         earlier = self._latest.get((name, nth))
@@ -302,15 +312,16 @@ class AttentionCapture(TorchFunctionMode):
             and earlier.forward < forward
             and earlier.extend(attention, difference, forward)
         ):
-            return earlier.calls.name
+            return earlier
         count = self._names[name]
         self._names[name] += 1
         attention = dataclasses.replace(attention, name=name if count == 0 else f"{name}:{count}")
-        kept = self._keep(attention.name, attention.nbytes)
+        beside = 0 if self._watch is None else self._watch.nbytes(call)
+        kept = self._keep(attention.name, attention.nbytes + beside)
         found = _Found(attention, kept, difference, forward)
         self._found.append(found)
         self._latest[name, nth] = found
-        return attention.name
+        return found
 
 
 class _Found:
@@ -337,38 +348,18 @@ class _Found:
         return True
 
 
-@dataclass
-class _Multihead:
-    """A call of `F.multi_head_attention_forward` that is under way."""
-
-    same_source: bool
-    dropout: float
-    scores: tuple[Tensor, Tensor, Tensor | None] | None = None
-
-
-def _without_override_check() -> Callable[..., Any]:
-    """`F.multi_head_attention_forward` with the same code that does not hand over to modes.
-
-    The function hands itself to an active mode as a whole; run again under the mode it would do
-    so for ever, run without it nothing inside is seen. The same code with globals of its own, in
-    which nothing is overridden, lets the operations inside reach the mode.
-    """
-    function = F.multi_head_attention_forward
-    names = {**F.__dict__, "has_torch_function": lambda tensors: False}
-    copied = types.FunctionType(
-        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+def _built(name: str, call: BuiltWeights) -> Attention:
+    weights = folded(call.weights)
+    return built_attention(
+        weights,
+        name="",
+        kind="mixture"
+        if call.mixture
+        else _kind_of_shape(name, weights.shape[-2], weights.shape[-1]),
+        source="softmax",
+        note=_note_of(call.weights, dropped=call.before_dropout),
+        value_norms=_folded_norms(call),
     )
-    copied.__kwdefaults__ = function.__kwdefaults__
-    return copied
-
-
-_MULTIHEAD_FORWARD = _without_override_check()
-_MULTIHEAD_SIGNATURE = inspect.signature(F.multi_head_attention_forward)
-
-
-def _folded(tensor: Tensor) -> Tensor:
-    """(heads, positions, channels): batch and head axes in one."""
-    return tensor.detach().reshape(-1, *tensor.shape[-2:])
 
 
 def _folded_norms(call: BuiltWeights) -> Tensor | None:
@@ -379,17 +370,12 @@ def _folded_norms(call: BuiltWeights) -> Tensor | None:
     return call.value_norms.expand(wanted).reshape(-1, wanted[-1])
 
 
-def _folded_copy(tensor: Tensor) -> Tensor:
-    # A copy: a view would keep a fused buffer alive, and caches write into their keys later.
-    return _folded(tensor).clone(memory_format=torch.contiguous_format)
-
-
 def _note_of(tensor: Tensor, dropped: bool) -> str:
     """What should be said of a call whose query or weights are ``tensor``."""
     batches = tensor.shape[0] if tensor.ndim >= 4 else 1
     parts = ["weights before dropout"] if dropped else []
     if batches > 1:
-        parts.append(f"{batches} batch entries follow each other as heads")
+        parts.append(f"{batches} {BATCHED}")
     return "; ".join(parts)
 
 

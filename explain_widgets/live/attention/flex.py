@@ -43,7 +43,8 @@ def flex_calls(module: nn.Module, see: See) -> Iterator[None]:
     try:
         for names in _namespaces(module):
             for name, value in list(names.items()):
-                if _is_flex(value):
+                # First what is quick: all names of many files are gone through before every run.
+                if type(value) is types.FunctionType and _is_flex(value):
                     replaced.append((names, name, value))
                     names[name] = _watched(value, see, thread)
         yield
@@ -62,15 +63,11 @@ def _namespaces(module: nn.Module) -> list[dict[str, Any]]:
     return [*found, *(vars(part) for part in parts)]
 
 
-def _is_flex(value: Any) -> bool:
-    if not isinstance(value, types.FunctionType):
-        return False
-    flex = getattr(sys.modules[_FLEX], "flex_attention", None)
+def _is_flex(value: types.FunctionType) -> bool:
+    if value.__module__ == _TRANSFORMERS:
+        return value.__name__ == "compile_friendly_flex_attention"
     inner = value.__dict__.get("_torchdynamo_orig_callable", value)
-    is_theirs = (
-        value.__module__ == _TRANSFORMERS and value.__name__ == "compile_friendly_flex_attention"
-    )
-    return is_theirs or inner is flex
+    return inner is getattr(sys.modules[_FLEX], "flex_attention", None)
 
 
 def _watched(original: Callable[..., Any], see: See, thread: int) -> Callable[..., Any]:

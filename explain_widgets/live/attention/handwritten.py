@@ -7,6 +7,7 @@ Where one of the two is a parameter it is a weighted mixture: positions pooled b
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,16 +27,18 @@ _MOST_QUERIES = 32
 class BuiltWeights:
     """Weights that a model has built and used: (…, queries, keys).
 
-    ``mixture``: the query is a parameter. ``operand``: what was multiplied with the values, and
-    ``order`` how its axes lie as (…, queries, keys); None: it is no product. ``value_norms``:
-    (…, keys), the lengths of the values, with the axes before the queries or 1; None: not known.
+    ``operand``: what weighed the values, and ``order`` how its axes lie as (…, queries, keys), of
+    which the queries may be missing. ``is_product``: in a product of matrices, not number by
+    number. ``mixture``: the query is a parameter. ``value_norms``: (…, keys), the lengths of the
+    values, with the axes before the queries or 1; None: not known.
     """
 
     weights: Tensor
     before_dropout: bool
+    operand: Tensor
+    order: tuple[int, ...]
+    is_product: bool = True
     mixture: bool = False
-    operand: Tensor | None = None
-    order: tuple[int, ...] = ()
     value_norms: Tensor | None = None
 
 
@@ -64,8 +67,13 @@ class Provenance:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._weights = {_storage(parameter) for parameter in module.parameters()}
+        self._module = module
         self._trails: dict[int, tuple[weakref.ref[Tensor], _Trail]] = {}
+
+    @functools.cached_property
+    def _weights(self) -> set[int]:
+        """Where the parameters lie; asked for only where there are products of tensors."""
+        return {_storage(parameter) for parameter in self._module.parameters()}
 
     def see(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
@@ -126,9 +134,18 @@ class Provenance:
             return None
         assert trail.weighed is not None
         undropped = trail.weighed if trail.undropped is None else trail.undropped
-        weights = undropped.reshape(trail.weighed.shape).movedim(trail.axis, -1)
+        order = list(range(source.ndim))
+        order.append(order.pop(trail.axis))
+        weights = undropped.reshape(trail.weighed.shape).permute(order)
         weights = weights if weights.ndim > 2 else weights[..., None, :]
-        return BuiltWeights(weights, trail.undropped is not None, mixture=True)
+        return BuiltWeights(
+            weights,
+            trail.undropped is not None,
+            trail.weighed,
+            tuple(order),
+            is_product=False,
+            mixture=True,
+        )
 
     def _product(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
@@ -165,10 +182,10 @@ class Provenance:
         return BuiltWeights(
             undropped.permute(order),
             is_dropped,
-            bool(trail.learned),
             weights,
             tuple(order),
-            _value_norms(equation, value, position, order),
+            mixture=bool(trail.learned),
+            value_norms=_value_norms(equation, value, position, order),
         )
 
     def _trail(self, tensor: Tensor) -> _Trail | None:

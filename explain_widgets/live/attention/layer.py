@@ -5,27 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.patches import ImageGrid
 
-
-@dataclass(frozen=True)
-class ImageGrid:
-    """Positions that are patches of the image of a sample, row by row.
-
-    Attributes
-    ----------
-    start
-        Position of the first patch: class tokens, or text, come before.
-    height, width
-        Patches, padding included.
-    image_height, image_width
-        Patches that the image covers, from the top left.
-    """
-
-    start: int
-    height: int
-    width: int
-    image_height: int
-    image_width: int
+BATCHED = "batch entries follow each other as heads"
+"""In the note of a call of more than one batch entry."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +46,16 @@ class AttentionLayer:
     prompt: int | None = None
     query_grid: ImageGrid | None = None
     key_grid: ImageGrid | None = None
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether its heads are those of several batch entries: windows, frames."""
+        return BATCHED in self.note
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is no call but made of several: a rollout or flow over the layers."""
+        return self.source in ("rollout", "flow")
 
 
 def layer_of(attention: Attention) -> AttentionLayer:

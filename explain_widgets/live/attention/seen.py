@@ -41,3 +41,16 @@ def lengths(values: Tensor, axis: int | list[int]) -> Tensor:
     """Euclidean lengths along an axis, in single precision at least."""
     dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
     return torch.linalg.vector_norm(values.detach(), dim=axis, dtype=dtype)
+
+
+def folded(tensor: Tensor) -> Tensor:
+    """(heads, positions, channels), detached: batch and head axes in one."""
+    return tensor.detach().reshape(-1, *tensor.shape[-2:])
+
+
+def folded_copy(tensor: Tensor) -> Tensor:
+    """`folded`, as memory of its own.
+
+    A view would keep a fused buffer alive, and caches write into their keys later.
+    """
+    return folded(tensor).clone(memory_format=torch.contiguous_format)

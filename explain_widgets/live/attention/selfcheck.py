@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.score_steps import Block
 
 _ROWS = 8
 
@@ -42,7 +45,11 @@ def relative_difference(attention: Attention, value: Tensor, output: Tensor) -> 
     rows = (max(0, attention.queries - 1 - (_ROWS - 1) * every), attention.queries)
     if attention.queries <= _ROWS:
         rows, every = (0, attention.queries), 1
-    weights = attention.block((0, attention.heads), rows, (0, attention.keys), every)
+    scores = attention.scores(Block((0, attention.heads), rows, (0, attention.keys), every))
+    weights = scores.softmax(-1)  # of whole rows, and few: no need of blocks
+    if attention.steps:
+        is_empty = (scores == -math.inf).all(-1, keepdim=True)
+        weights = torch.where(is_empty, attention.empty_rows, weights)
     ours = weights @ value.to(weights.dtype)
     theirs = output[:, slice(*rows, every)]
     # A row that the model itself has as NaN is no difference.

@@ -1,11 +1,13 @@
 import { pick } from "../../kernel/arrays";
-import { calibrate } from "../../kernel/calibration";
-import { type Answer, Connection, type ConnectionOptions, type Handlers } from "../../kernel/connection";
+import type { Answer, ConnectionOptions } from "../../kernel/connection";
 import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
-import { HeadCache, nextPlaces, type Place } from "./ahead";
+import { ExplorerStore, offered } from "../shared/store";
+import { Ahead, HeadCache, type Place } from "./ahead";
+import { clampCompared, contentOf, isComparing, OtherSide, otherOf, otherPlace } from "./comparison";
+import { pictureOf } from "./picture";
 import {
   around,
   clampSelection,
@@ -14,7 +16,6 @@ import {
   howAblated,
   keepWindow,
   lensOf,
-  namedSides,
   neededWindow,
   occurrences,
   pageAt,
@@ -22,157 +23,96 @@ import {
   thumbnailSize,
   withAblated,
 } from "./selection";
+import { headTable, WEIGHTS, wantsStatistics } from "./statistics";
 import type {
   Change,
+  Classes,
   Direction,
   HeadContent,
   HeadSelection,
   How,
   Layer,
+  Other,
   SampleContent,
   Selection,
   State,
   Units,
 } from "./types";
-import { WeightCache } from "./weights";
+import { WeightCache, type Place as WeightPlace } from "./weights";
 
-const LENS = ["measure", "units", "hide_sinks", "ablated"] as const;
+const LENS = ["measure", "units", "hide_sinks", "ablated", "target"] as const;
 const TRAITS = [
-  ...(["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const),
+  ...(["sample", "padding", "layer", "head", "query", "view", "grid_by", "scale", "colormap"] as const),
   ...LENS,
+  ...(["compared", "comparison", "difference_colormap"] as const),
 ] as const;
 /** Kinds whose answers the user waits for. */
-const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image", "change"];
+const SHOWN_KINDS = [
+  ...["sample", "grid", "head", "colormap", "append", "image", "change"],
+  ...["compare", "other", "difference_colormap", "statistics", "classes"],
+];
 
-/** Milliseconds after which the kernel hears of moved traits, also while pictures follow each other. */
-const SAVED_WITHIN = 200;
-
-/** Milliseconds of rest after which heads are read ahead, and that one may take if a second is to follow. */
-const REST = 50;
-const QUICK = 100;
-const MOST_AHEAD = 2;
-
-type Changes = Partial<Selection>;
-
-function readSelection(model: WidgetModel): Selection {
-  return Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])) as unknown as Selection;
-}
-
-/** The attention explorer without its looks: traits and controls in, requests out, pictures in. */
-export class AttentionStore {
-  state: State;
-  readonly connection: Connection;
-  private readonly listeners = new Set<() => void>();
+/** The attention explorer without its looks. */
+export class AttentionStore extends ExplorerStore<Selection, State> {
   private readonly weights = new WeightCache();
   private readonly heads = new HeadCache();
+  private readonly ahead: Ahead;
+  private readonly other: OtherSide;
   private revision: number | null = null;
-  private readonly tables = new Map<string, Uint8Array>();
-  private readonly undo: (() => void)[] = [];
-  /** Traits are being set from here: the change events that follow are not news. */
-  private moving = false;
-  private traitsChanged = false;
-  private unsaved: ReturnType<typeof setTimeout> | undefined;
-  private calibration: ReturnType<typeof setTimeout> | undefined;
   /** Numbers of the latest `head` request, and of the one whose picture is drawn. */
   private askedHead = 0;
   private drawnHead = 0;
-  private restTimer: ReturnType<typeof setTimeout> | undefined;
-  private before: Place | null = null;
-  /** The head that the pointer is at, and is likely to be picked. */
-  private pointed: Place | null = null;
-  private aheadLeft = 0;
-  private readonly kernelBusy: () => boolean;
-  private failure: { kind: string; asked: number } | null = null;
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
   private contentUnits: Units = "tokens";
+  /** Of which selection statistics of all heads are there, or on their way. */
+  private statisticsOf: string | null = null;
 
-  constructor(
-    private readonly model: WidgetModel,
-    transport: Transport,
-    options: ConnectionOptions = {},
-  ) {
-    this.kernelBusy = options.kernelBusy ?? (() => false);
-    this.state = {
-      selection: readSelection(model),
+  constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
+    const initial = {
       content: null,
       picture: null,
       grid: null,
-      table: null,
-      image: null,
+      classes: null,
+      other: null,
+      differenceTable: null,
+      statistics: null,
+      sort: { key: null, ascending: true },
       change: null,
       opacity: 80,
       window: null,
       page: 0,
       direction: "from",
       stopped: false,
-      error: null,
-      waiting: null,
-      busy: true,
-      lost: null,
-    };
-    this.connection = new Connection(
-      transport,
-      {
-        activity: () => this.noteActivity(),
-        lost: (lost) => this.update({ lost, busy: false, waiting: null }),
-        found: () => this.readAgain(),
-        waiting: (waiting) => this.update({ waiting }),
-        notice: (name) => name === "stale" && this.readAgain(),
-      },
-      options,
-    );
-    for (const name of TRAITS) this.follow(`change:${name}`, () => this.onTrait());
-    for (const name of ["sample_count", "colormaps", "can_append"]) {
-      this.follow(`change:${name}`, () => this.update({}));
-    }
+      statisticsStopped: false,
+    } as const;
+    super(model, transport, TRAITS, SHOWN_KINDS, initial, options, ["difference_colormaps"]);
+    this.other = new OtherSide({
+      ask: (...asked) => this.ask(...asked),
+      update: (changes) => this.update(changes),
+    });
+    this.ahead = new Ahead({
+      isIdle: () => this.isIdle(),
+      kernelBusy: this.kernelBusy,
+      layers: () => this.readable()?.content.layers ?? [],
+      selectionOf: (place) => this.aheadSelection(place),
+      isKnown: (selection) => this.heads.has(selection),
+      read: (selection, done) => this.readAhead(selection, done),
+    });
   }
 
-  start(): void {
-    this.askTable(performance.now());
-    this.askSample(performance.now());
-    this.askChange(performance.now());
+  override close(): void {
+    this.ahead.close();
+    super.close();
   }
 
-  close(): void {
-    this.save();
-    for (const undo of this.undo) undo();
-    clearTimeout(this.calibration);
-    clearTimeout(this.restTimer);
-    this.connection.close();
-    this.listeners.clear();
+  /** Whether there is another model to compare with. */
+  get hasOther(): boolean {
+    return this.model.get("other_model") === true;
   }
 
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  get sampleCount(): number {
-    return Number(this.model.get("sample_count") ?? 1);
-  }
-
-  get colormaps(): string[] {
-    const { colormap } = this.state.selection;
-    const offered = (this.model.get("colormaps") as string[] | undefined) ?? [];
-    return offered.includes(colormap) ? offered : [...offered, colormap];
-  }
-
-  get canAppend(): boolean {
-    return this.model.get("can_append") === true;
-  }
-
-  /** A control moved: sets the traits and asks for what they change, once. */
-  move(changes: Changes, event?: Event): void {
-    if (this.state.lost !== null) return;
-    const began = event?.timeStamp ?? performance.now();
-    const { content } = this.state;
-    const wanted = { ...this.state.selection, ...changes };
-    // The head of another layer may not be there; another sample is not known yet.
-    const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
-    this.setTraits(next);
-    this.apply(next, began);
-    if (!this.state.busy) this.save();
+  get differenceColormaps(): string[] {
+    return offered(this.model.get("difference_colormaps"), this.state.selection.difference_colormap);
   }
 
   look(direction: Direction): void {
@@ -212,26 +152,34 @@ export class AttentionStore {
 
   /** The pointer rests on a head: it may be picked next. */
   point(place: Place | null): void {
-    this.pointed = place;
-    if (place === null) return;
-    this.aheadLeft = Math.max(1, this.aheadLeft);
-    this.lookAheadSoon();
-  }
-
-  append(text: string, event: Event): void {
-    this.ask("append", { text }, event.timeStamp, ({ content }) => {
-      this.move({ sample: (content as { sample: number }).sample });
-    });
+    this.ahead.point(place);
   }
 
   stop(): void {
-    this.connection.stop("head");
+    for (const kind of ["head", "compare"]) this.connection.stop(kind);
     this.update({ stopped: true });
   }
 
   /** Goes on where it was stopped. */
   goOn(event: Event): void {
     this.askHead(event.timeStamp);
+  }
+
+  stopStatistics(): void {
+    this.connection.stop("statistics");
+    this.update({ statisticsStopped: true });
+  }
+
+  /** Reads the statistics of all heads anew, or goes on where they were stopped. */
+  readStatistics(event: Event): void {
+    this.statisticsOf = null;
+    this.askStatistics(event.timeStamp);
+  }
+
+  /** Sorts the table by a column, largest first; again: the other way round. */
+  sortBy(key: string | null): void {
+    const { sort } = this.state;
+    this.update({ sort: { key, ascending: key === sort.key ? !sort.ascending : key === null } });
   }
 
   /** Picks the next token of the text that is searched for, and moves the matrix there. */
@@ -253,22 +201,22 @@ export class AttentionStore {
     return { number, count: places.length };
   }
 
-  /** The exact weights of the picture's head from a query or to a key, if they were read. */
-  exact(direction: Direction, position: number): Float32Array | null {
-    const place = this.state.picture?.selection;
-    return place === undefined ? null : this.weights.get(place, direction, position);
+  /** The exact weights of the picture's head (or of the other side's) from a query or to a key, if read. */
+  exact(direction: Direction, position: number, other = false): Float32Array | null {
+    const place = this.placeOf(other);
+    return place === null ? null : this.weights.get(place, direction, position);
   }
 
   /** Reads exact weights that are not here yet. */
-  read(direction: Direction, position: number): void {
-    const picture = this.state.picture;
-    if (picture === null || this.exact(direction, position) !== null) return;
-    const { sample, layer, head, lens } = picture.selection;
-    const place = { sample, layer, head, lens };
-    const [kind, name] = direction === "from" ? (["row", "query"] as const) : (["column", "key"] as const);
+  read(direction: Direction, position: number, other = false): void {
+    const place = this.placeOf(other);
+    if (place === null || this.weights.get(place, direction, position) !== null) return;
+    const { sample, layer, head, lens, model } = place;
+    const row = [other ? "other_row" : "row", "query"] as const;
+    const [kind, name] = direction === "from" ? row : (["column", "key"] as const);
     this.connection.ask(
       kind,
-      { ...place, [name]: position },
+      { sample, layer, head, lens, ...(other && { model }), [name]: position },
       {
         answer: ({ arrays }) => {
           const array = pick(arrays, direction, "float32");
@@ -280,72 +228,58 @@ export class AttentionStore {
     );
   }
 
-  private follow(event: string, callback: () => void): void {
-    this.model.on(event, callback);
-    this.undo.push(() => this.model.off(event, callback));
+  private placeOf(other: boolean): WeightPlace | null {
+    const { picture } = this.state;
+    return picture === null ? null : other ? otherPlace(picture) : picture.selection;
   }
 
-  private update(changes: Partial<State>): void {
-    this.state = { ...this.state, ...changes };
-    for (const listener of this.listeners) listener();
+  /** The head of another layer may not be there; another sample is not known yet. */
+  protected override clamped(wanted: Selection): Selection {
+    const { content } = this.state;
+    const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
+    const other = otherOf(next);
+    const theirs = other === null ? null : contentOf(other, this.state.other);
+    if (theirs === null || next.compared === null) return next;
+    return { ...next, compared: clampCompared(next.compared, theirs) };
   }
 
-  private noteActivity(): void {
-    const busy = SHOWN_KINDS.some((kind) => this.connection.isOpen(kind));
-    if (!busy) this.save();
-    if (busy !== this.state.busy) this.update({ busy });
+  protected override askAll(began: number): void {
+    this.askSample(began);
+    this.askChange(began);
+    this.askClasses(began);
+    this.other.forget();
+    this.other.follow(this.state.selection, began);
   }
 
-  private setTraits(next: Selection): void {
-    this.moving = true;
-    let changed = false;
-    for (const name of TRAITS) {
-      if (this.model.get(name) === next[name]) continue;
-      this.model.set(name, next[name]);
-      changed = true;
-    }
-    this.moving = false;
-    if (changed) this.unsaved ??= setTimeout(() => this.save(), SAVED_WITHIN);
-  }
-
-  /**
-   * Tells the kernel of the traits. A request carries its whole selection, and a trait message ahead of it
-   * would make the picture wait for its handling and echo: so it goes after the answer, or soon in a drag.
-   */
-  private save(): void {
-    if (this.unsaved === undefined) return;
-    clearTimeout(this.unsaved);
-    this.unsaved = undefined;
-    this.model.save_changes();
-  }
-
-  private onTrait(): void {
-    if (this.moving || this.traitsChanged) return;
-    // Several traits set together arrive as several events: one request answers them all.
-    this.traitsChanged = true;
-    const began = performance.now();
-    queueMicrotask(() => {
-      this.traitsChanged = false;
-      this.apply(readSelection(this.model), began);
-    });
-  }
-
-  private apply(next: Selection, began: number): void {
-    const old = this.state.selection;
-    this.update({ selection: next });
-    const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
-    if (differs("colormap")) this.askTable(began);
+  protected override changed(old: Selection, next: Selection, began: number): void {
+    const differs = (...names: (keyof Selection)[]) =>
+      names.some((name) => JSON.stringify(old[name]) !== JSON.stringify(next[name]));
+    this.other.follow(next, began);
     if (differs("sample", "ablated")) this.askChange(began);
+    if (differs("sample", "measure")) this.askClasses(began);
     // Words and sentences are other positions.
     if (differs("sample", "padding", "units")) this.askSample(began);
     else {
-      if (differs("scale", ...LENS)) this.askGrid(began);
-      if (differs("layer", "head", "query", "scale", ...LENS)) this.askHead(began);
+      if (differs("scale", "grid_by", ...LENS)) this.askGrid(began);
+      if (differs("view", "grid_by", ...LENS)) this.askStatistics(began);
+      if (differs("layer", "head", "query", "scale", "compared", "comparison", ...LENS)) this.askHead(began);
       else if (differs("view")) {
         this.turnTo(next);
         this.sharpen(began);
       }
     }
+  }
+
+  protected override fail(kind: string, error: string): void {
+    if (kind === "statistics") this.statisticsOf = null;
+    super.fail(kind, error);
+  }
+
+  protected override forget(): void {
+    this.statisticsOf = null;
+    this.weights.clear();
+    this.heads.clear();
+    this.update({ classes: null });
   }
 
   /** The lines begin where the matrix was looked at. */
@@ -355,59 +289,6 @@ export class AttentionStore {
     const { layer } = picture;
     if (window !== null) this.update({ page: Math.floor(window.rows[0]) - layer.rows[0] });
     else if (query !== null) this.update({ page: pageAt(layer, query) });
-  }
-
-  private readAgain(): void {
-    this.forget();
-    this.update({ lost: null });
-    this.askTable(performance.now());
-    this.askSample(performance.now());
-  }
-
-  /** What was read holds no longer. */
-  private forget(): void {
-    this.weights.clear();
-    this.heads.clear();
-  }
-
-  private ask(kind: string, selection: object, began: number, answer: (answer: Answer) => void): void {
-    const asked = performance.now();
-    const handlers: Handlers = {
-      answer: (received) => {
-        this.succeed(kind, asked);
-        answer(received);
-      },
-      error: (sentence) => this.fail(kind, sentence),
-      waiting: (waiting) => this.update({ waiting }),
-    };
-    this.connection.ask(kind, selection, handlers, { began });
-  }
-
-  private fail(kind: string, error: string): void {
-    this.failure = { kind, asked: performance.now() };
-    this.update({ error, waiting: null });
-  }
-
-  /** An error goes with the next good answer: of its kind, or to anything asked after it. */
-  private succeed(kind: string, asked: number): void {
-    const over = this.failure !== null && (this.failure.kind === kind || this.failure.asked <= asked);
-    if (over) this.failure = null;
-    this.update(over ? { error: null, waiting: null } : { waiting: null });
-  }
-
-  private askTable(began: number): void {
-    const name = this.state.selection.colormap;
-    const known = this.tables.get(name);
-    if (known !== undefined) {
-      this.update({ table: known });
-      return;
-    }
-    this.ask("colormap", { name }, began, ({ arrays }) => {
-      const table = pick(arrays, "table", "uint8")?.data.slice();
-      if (table?.length !== 768) throw new Error("a colour table has 256 × 3 bytes");
-      this.tables.set(name, table);
-      if (this.state.selection.colormap === name) this.update({ table });
-    });
   }
 
   private askSample(began: number): void {
@@ -431,11 +312,22 @@ export class AttentionStore {
     }
     this.askHead(began);
     this.askGrid(began);
-    this.askImage(content, began);
+    this.askStatistics(began);
+    const hasPatches = content.layers.some(({ query_grid, key_grid }) => query_grid ?? key_grid);
+    if (hasPatches) this.askImage(content.sample, began);
   }
 
   private isOfSize({ layers }: SampleContent, other: SampleContent): boolean {
     return layers.every((layer, index) => layer.keys === other.layers[index]?.keys);
+  }
+
+  /** What a gradient may be of. */
+  private askClasses(began: number): void {
+    const { sample, measure } = this.state.selection;
+    if (measure !== "gradient" || this.state.classes?.sample === sample) return;
+    this.ask("classes", { sample }, began, ({ content }) => {
+      this.update({ classes: { ...(content as Omit<Classes, "sample">), sample } });
+    });
   }
 
   /** What the ablated heads change in the output. */
@@ -452,16 +344,6 @@ export class AttentionStore {
     });
   }
 
-  private askImage({ sample, layers }: SampleContent, began: number): void {
-    const isNeeded = layers.some((layer) => layer.query_grid !== null || layer.key_grid !== null);
-    if (!isNeeded || this.state.image?.sample === sample) return;
-    this.ask("image", { sample }, began, ({ arrays, content }) => {
-      const pixels = pick(arrays, "image", "uint8");
-      const { note = "" } = content as { note?: string };
-      if (pixels !== null) this.update({ image: { sample, pixels, note } });
-    });
-  }
-
   /** The selection within the sample that was read last: the slider may already stand elsewhere. */
   private readable(): { selection: Selection; content: SampleContent; layer: Layer } | null {
     const { content } = this.state;
@@ -475,7 +357,7 @@ export class AttentionStore {
 
   private askGrid(began: number): void {
     const here = this.readable();
-    if (here === null) return;
+    if (here === null || here.selection.grid_by !== WEIGHTS) return;
     const { sample, padding, scale } = here.selection;
     const { layers } = here.content;
     this.ask(
@@ -490,6 +372,26 @@ export class AttentionStore {
     );
   }
 
+  /** The statistics of all heads, while they are looked at. */
+  private askStatistics(began: number): void {
+    const here = this.readable();
+    if (here === null) return;
+    if (!wantsStatistics(here.selection)) {
+      if (this.connection.isOpen("statistics")) this.statisticsOf = null;
+      this.connection.stop("statistics");
+      return;
+    }
+    const { sample, padding } = here.selection;
+    const asked = { sample, padding, lens: lensOf(here.selection) };
+    const name = JSON.stringify(asked);
+    if (name === this.statisticsOf) return;
+    this.statisticsOf = name;
+    this.update({ statisticsStopped: false });
+    this.ask("statistics", asked, began, (answer) => {
+      this.update({ statistics: headTable(answer, here.content.layers) });
+    });
+  }
+
   private askHead(began: number): void {
     const here = this.readable();
     if (here === null) return;
@@ -498,124 +400,115 @@ export class AttentionStore {
     if (window !== this.state.window) this.update({ window });
     const needed = neededWindow(layer, here.selection.view, window, this.state.page);
     const selection = headSelection(here.selection, layer, needed);
+    // One request for all that is shown, also while two are compared.
+    const { comparison } = here.selection;
+    const other = isComparing(here.selection) ? otherOf(here.selection) : null;
+    const asked = other === null ? selection : { ...selection, other, comparison };
+    const kind = other === null ? "head" : "compare";
+    this.connection.stop(other === null ? "compare" : "head");
     this.noteMove(selection);
     this.askedHead += 1;
     if (this.state.stopped) this.update({ stopped: false });
     const number = this.askedHead;
     const draw = (answer: Answer) => {
       this.drawnHead = number;
-      this.drawHead(answer, selection, content, layer);
+      this.drawHead(answer, selection, content, layer, other);
     };
     // What was read ahead is drawn at once, and the kernel asked whether it still holds.
-    const kept = this.heads.get(selection);
+    const kept = other === null ? this.heads.get(selection) : null;
     if (kept !== null) {
       draw(kept);
       const { bytes, milliseconds } = kept;
       afterPaint(() => measure("head", began, { bytes, milliseconds, ahead: true }));
     }
-    this.ask("head", kept === null ? selection : { ...selection, known: this.revision }, began, (answer) => {
+    this.ask(kind, kept === null ? asked : { ...asked, known: this.revision }, began, (answer) => {
+      if ("preparing" in answer.content) {
+        this.update({ waiting: String(answer.content.preparing) });
+        return;
+      }
       const isNew = !("unchanged" in answer.content);
-      if (isNew) this.keepHead(answer, selection);
+      if (isNew) this.keepHead(answer, other === null ? selection : null);
       // An older head's answer may come after a newer head that was drawn from what was kept.
       if (isNew && number >= this.drawnHead) draw(answer);
       if (answer.partial) return;
-      this.aheadLeft = MOST_AHEAD;
-      this.lookAheadSoon();
+      this.ahead.begin();
     });
   }
 
   private noteMove({ layer, head }: HeadSelection): void {
     const last = this.state.picture?.selection;
     if (typeof last?.head !== "number" || (last.layer === layer && last.head === head)) return;
-    this.before = { layer: last.layer, head: last.head };
+    this.ahead.leave({ layer: last.layer, head: last.head });
   }
 
-  private keepHead(answer: Answer, selection: HeadSelection): void {
+  /** null: only the revision is noted. */
+  private keepHead(answer: Answer, selection: HeadSelection | null): void {
     const { revision } = answer.content as HeadContent;
     if (revision !== this.revision) {
       const isFirst = this.revision === null;
       this.revision = revision;
-      this.forget();
-      // While a cell trains, each picture is of another state: the grid follows when it is over.
-      if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
-      if (!isFirst) this.askChange(performance.now());
+      if (!isFirst) this.readAnew(performance.now());
     }
-    if (!answer.partial) this.heads.set(selection, answer);
+    if (!answer.partial && selection !== null) this.heads.set(selection, answer);
   }
 
-  private drawHead(answer: Answer, selection: HeadSelection, content: SampleContent, layer: Layer): void {
-    const matrix = pick(answer.arrays, "matrix", "uint8");
-    if (matrix === null) throw new Error("it has no matrix");
-    const from = pick(answer.arrays, "from", "float32")?.data ?? null;
-    const to = pick(answer.arrays, "to", "float32")?.data ?? null;
-    if (selection.query !== null) {
-      if (from !== null) this.weights.set(selection, "from", selection.query, from);
-      if (to !== null) this.weights.set(selection, "to", selection.query, to);
+  /** The model has changed: what was read beside the picked head is of another state. */
+  private readAnew(began: number): void {
+    this.forget();
+    this.askChange(began);
+    this.askClasses(began);
+    // While a cell trains, each picture is of another state: the heads follow when it is over.
+    if (this.kernelBusy()) return;
+    this.askGrid(began);
+    this.askStatistics(began);
+  }
+
+  private drawHead(
+    answer: Answer,
+    selection: HeadSelection,
+    content: SampleContent,
+    layer: Layer,
+    other: Other | null,
+  ): void {
+    const picture = pictureOf(answer, selection, content, layer, other);
+    this.update({ picture });
+    this.weights.keep(picture.selection, selection.query, picture);
+    if (picture.compared !== null) {
+      this.weights.keep(otherPlace(picture), selection.query, picture.compared);
     }
-    const list = (name: string | null) => (name === null ? null : (content.tokens[name] ?? null));
-    const { payload, bytes, milliseconds, partial } = answer;
-    this.update({
-      picture: {
-        ...(answer.content as HeadContent),
-        ...{ selection, layer, matrix, from, to, payload, bytes, milliseconds, partial },
-        title: content.title,
-        ...namedSides(layer, list(layer.query_tokens), list(layer.key_tokens)),
-      },
-    });
-    if (!partial) this.calibrateOnce();
+    if (!answer.partial) this.calibrateOnce();
   }
 
   private sharpen(began: number): void {
     const { picture, selection, window, page } = this.state;
     if (picture === null) return;
     const needed = neededWindow(picture.layer, selection.view, window, page);
-    if (!pictureSuffices(picture, needed)) this.askHead(began);
+    const isOther = (picture.compared !== null) !== isComparing(selection);
+    if (isOther || !pictureSuffices(picture, needed)) this.askHead(began);
   }
 
-  private lookAheadSoon(rest = REST): void {
-    clearTimeout(this.restTimer);
-    this.restTimer = setTimeout(() => this.lookAhead(), rest);
+  private isIdle(): boolean {
+    const { picture, busy, lost } = this.state;
+    return picture !== null && !picture.partial && !busy && lost === null;
   }
 
-  /** Reads a head that may be looked at next, while nothing else is to be done. */
-  private lookAhead(): void {
+  /** What to ask for to show another head where this one is looked at; null place: this one. */
+  private aheadSelection(place: Place | null): HeadSelection | null {
     const here = this.readable();
-    const { picture, busy, lost, window, page } = this.state;
-    if (here === null || picture === null || picture.partial || busy || lost !== null) return;
-    if (this.aheadLeft === 0) return;
-    if (this.kernelBusy()) {
-      this.lookAheadSoon(10 * REST);
-      return;
-    }
-    const places = this.pointed === null ? [] : [this.pointed];
-    const { layer: now, head } = here.selection;
-    if (typeof head === "number")
-      places.push(...nextPlaces({ layer: now, head }, this.before, here.content.layers));
-    for (const place of places) {
-      const layer = here.content.layers[place.layer];
-      if (layer === undefined) continue;
-      const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
-      const selection = headSelection({ ...here.selection, ...place }, layer, needed);
-      if (this.heads.has(selection)) continue;
-      this.readAhead(selection);
-      return;
-    }
+    const layer = place === null ? here?.layer : here?.content.layers[place.layer];
+    if (here === null || layer === undefined || isComparing(here.selection)) return null;
+    const { window, page } = this.state;
+    const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
+    return headSelection({ ...here.selection, ...place }, layer, needed);
   }
 
-  private readAhead(selection: HeadSelection): void {
-    const asked = performance.now();
-    this.aheadLeft -= 1;
+  private readAhead(selection: HeadSelection, done: () => void): void {
     this.connection.ask("ahead", selection, {
       answer: (answer) => {
         if ("skipped" in answer.content) return; // too long an input to be read for nothing
         this.keepHead(answer, selection);
-        if (performance.now() - asked < QUICK) this.lookAheadSoon();
+        done();
       },
     });
-  }
-
-  private calibrateOnce(): void {
-    // After the picture is drawn and the grid is on its way.
-    this.calibration ??= setTimeout(() => void calibrate(this.connection), 100);
   }
 }
