@@ -217,7 +217,7 @@ class AxisAlignment:
     is_exact
         Whether the rule holds for every position, not on average alone (as for adaptive pooling).
     sees_all
-        Whether every position also depends on the whole axis (attention, normalisation over it).
+        Whether every position may depend on the whole axis (attention, normalisation over it).
     map
         The stretch of each position.
     """

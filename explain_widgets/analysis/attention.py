@@ -1,12 +1,14 @@
 """Attention weights from queries and keys, computed where and as far as they are looked at.
 
 An `Attention` holds the queries and keys of one attention call and never all its weights: rows,
-tiles, overviews and statistics are computed in blocks, exactly, on the device of the tensors.
+tiles, overviews and statistics are computed in blocks, exactly, on the device of the tensors; on a
+GPU what rows are divided by and pictures are computed by the kernels of `fused`, where they apply.
 """
 
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import math
 from collections.abc import Generator, Iterator, Sequence
@@ -16,10 +18,12 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from explain_widgets.analysis import fused
 from explain_widgets.analysis.head_statistics import HeadStatistics, HeadTotals
-from explain_widgets.analysis.pooling import Reduce, bin_sizes, clip_edges, edges, gather_bins
+from explain_widgets.analysis.pooling import Reduce, Window
 from explain_widgets.analysis.row_sums import RowSums, normalised, row_sums, sums_of_blocks
 from explain_widgets.analysis.score_steps import Block, ScoreStep, Span
+from explain_widgets.analysis.tiles import Tile, tile_steps
 
 Head: TypeAlias = int | Literal["mean", "max"]
 """A head's index, or the mean or maximum of the weights over all heads."""
@@ -29,22 +33,6 @@ Head: TypeAlias = int | Literal["mean", "max"]
 _CPU_BLOCK, _CPU_KEYS = 2**18, 2**11
 _BLOCK, _KEYS = 2**23, 2**13
 _CHANNELS = 32
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A picture under way.
-
-    Attributes
-    ----------
-    picture
-        (height, width); the next step fills the same tensor further.
-    done
-        How many of its rows are there, from the top.
-    """
-
-    picture: Tensor
-    done: int
 
 
 @dataclass(frozen=True)
@@ -229,38 +217,7 @@ class Attention:
         _check_span("keys", keys, self.keys)
         if min(size) < 1:
             raise IndexError(f"size {size} has no pixels.")
-        height = min(size[0], rows[1] - rows[0])
-        width = min(size[1], keys[1] - keys[0])
-        row_edges, key_edges = edges(rows, height), edges(keys, width)
-        every = max(1, min(every, (rows[1] - rows[0]) // height))
-        first = rows[0] + every // 2
-        # The borders of the rows of pixels, counted in the queries that are looked at.
-        row_edges = [max(0, -((first - edge) // every)) for edge in row_edges]
-        sizes = bin_sizes(row_edges, key_edges, self.query.new_empty(0, dtype=self._dtype))
-        is_reduced = sizes.numel() < (rows[1] - rows[0]) * (keys[1] - keys[0])
-        picture = torch.zeros_like(sizes)
-        for _ in self.prepare_steps(head):
-            yield Tile(picture, 0)
-        done = 0
-        for start, stop in self._row_chunks((0, row_edges[-1])):
-            some = (first + start * every, first + (stop - 1) * every + 1)
-            strip = picture.new_zeros(stop - start, width)
-            for span, weights in self._chunk(head, some, keys, every, key_edges):
-                left, clipped = clip_edges(key_edges, span)
-                pooled = gather_bins(weights, clipped, 1, reduce)
-                if span == keys:
-                    strip = pooled
-                else:
-                    _include(strip[:, left : left + pooled.shape[1]], pooled, reduce)
-            top, clipped = clip_edges(row_edges, (start, stop))
-            pooled = gather_bins(strip, clipped, 0, reduce)
-            bottom = top + len(pooled)
-            _include(picture[top:bottom], pooled, reduce)
-            finished = bisect.bisect_right(row_edges, stop) - 1
-            if reduce == "mean" and is_reduced:
-                picture[done:finished] /= sizes[done:finished]
-            done = finished
-            yield Tile(picture, done)
+        yield from tile_steps(self, head, Window.of(rows, keys, size, reduce, every))
 
     def prepare_steps(self, head: Head) -> Iterator[float]:
         """What must be there before anything of ``head``, in steps that yield the share done.
@@ -277,9 +234,10 @@ class Attention:
         """
         heads = range(*self._heads_of(head))
         for number, one in enumerate(heads):
-            for some in self._row_chunks((0, self.queries)):
+            for some in self._chunks((0, self.queries)):
                 if self._sums.known(one, some) is None:
                     self._sums_of((one, one + 1), some)
+                    self._wait()
                     yield (number + some[1] / self.queries) / len(heads)
 
     def overview(self, head: Head, size: tuple[int, int], reduce: Reduce = "mean") -> Tensor:
@@ -428,7 +386,7 @@ class Attention:
         for head in range(*heads):
             sums = self._sums.known(head, rows)
             if sums is None:
-                chunks = self._row_chunks(rows)
+                chunks = self._chunks(rows)
                 parts = [self._streamed_sums((head, head + 1), some)[0] for some in chunks]
                 sums = torch.cat(parts)
                 self._sums.keep(head, rows, sums, self.queries)
@@ -436,8 +394,19 @@ class Attention:
         return torch.stack(found)
 
     def _streamed_sums(self, heads: Span, rows: Span, every: int = 1) -> Tensor:
-        spans = self._key_spans(self._keys_seen(rows, (0, self.keys)))
-        return sums_of_blocks(self.scores(Block(heads, rows, span, every)) for span in spans)
+        """`row_sums` over all keys, (heads, rows, 2)."""
+        kernels = self._kernels
+        if kernels is not None:
+            sums = kernels.sums(heads, rows, self._keys_seen(rows, (0, self.keys)), every)
+            if sums is not None:
+                return sums
+        parts = []
+        for start, stop in self._row_chunks((0, len(range(*rows, every)))):
+            some = rows[0] + start * every, min(rows[0] + stop * every, rows[1])
+            spans = self._key_spans(self._keys_seen(some, (0, self.keys)))
+            blocks = (self.scores(Block(heads, some, span, every)) for span in spans)
+            parts.append(sums_of_blocks(blocks))
+        return torch.cat(parts, 1)
 
     def scores(self, block: Block) -> Tensor:
         """What goes into the softmax, for a block: (heads, rows, keys)."""
@@ -457,6 +426,25 @@ class Attention:
         for step in self.steps:
             keys = step.keys_seen(rows, keys)
         return keys
+
+    @property
+    def _kernels(self) -> fused.Kernels | None:
+        """What computes sums and pictures in one go, if anything does."""
+        return self._fitting_kernels if type(self) is Attention and fused.applies(self) else None
+
+    @functools.cached_property
+    def _fitting_kernels(self) -> fused.Kernels | None:
+        return fused.kernels_for(self)
+
+    def _wait(self) -> None:
+        """Let the device come to what it was given, or steps would run ahead of it."""
+        if self.query.is_cuda:
+            torch.cuda.current_stream(self.query.device).synchronize()
+
+    def _chunks(self, rows: Span, heads: int = 1) -> Iterator[Span]:
+        """``rows`` in chunks of some milliseconds, or of what fits a block."""
+        kernels = self._kernels
+        return self._row_chunks(rows) if kernels is None else kernels.row_chunks(rows, heads)
 
     def _row_chunks(self, rows: Span) -> Iterator[Span]:
         step = max(1, self._most[0] // max(1, min(self.keys, self._most[1])))
@@ -504,14 +492,6 @@ def _combined(result: Tensor | None, weights: Tensor, head: Head) -> Tensor:
     if result is None:
         return weights
     return result + weights if head == "mean" else torch.maximum(result, weights)
-
-
-def _include(result: Tensor, values: Tensor, reduce: Reduce) -> None:
-    """Add to sums, or raise maxima."""
-    if reduce == "mean":
-        result += values
-    else:
-        torch.maximum(result, values, out=result)
 
 
 def _check_index(what: str, index: int, count: int) -> None:

@@ -75,6 +75,8 @@ def _means(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
 def _strongest(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
     # Rows first: whole rows are compared at once, and less is left for the columns.
     highest = gather_bins(gather_bins(maps, rows, 1, "max"), columns, 2, "max")
+    if bool(maps.min() >= 0):  # as after a ReLU
+        return highest
     lowest = gather_bins(gather_bins(maps, rows, 1, "min"), columns, 2, "min")
     return torch.where(-lowest > highest, lowest, highest)
 

@@ -24,6 +24,7 @@ def muted(tensor: Tensor, layout: Layout, channel: int, value: Tensor | float) -
 
     Examples
     --------
+    >>> from explain_widgets.analysis.feature_maps import choose_layout
     >>> tensor = torch.ones(1, 3)
     >>> muted(tensor, choose_layout(tensor.shape), 2, 0.0)
     tensor([[1., 1., 0.]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
@@ -23,6 +24,70 @@ def edges(span: tuple[int, int], bins: int) -> list[int]:
     """
     start, stop = span
     return [start + i * (stop - start) // bins for i in range(bins + 1)]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which weights a picture shows, and the borders of its pixels.
+
+    Attributes
+    ----------
+    first, every
+        The first query that is looked at, and how many further on each next one is.
+    row_edges
+        Borders of the rows of pixels, counted in the queries that are looked at.
+    key_edges
+        Borders of the columns of pixels, in positions.
+    reduce
+        What a pixel shows of the weights within its borders.
+    """
+
+    first: int
+    every: int
+    row_edges: list[int]
+    key_edges: list[int]
+    reduce: Reduce
+
+    @classmethod
+    def of(
+        cls,
+        rows: tuple[int, int],
+        keys: tuple[int, int],
+        size: tuple[int, int],
+        reduce: Reduce,
+        every: int = 1,
+    ) -> Window:
+        """``rows`` × ``keys`` as a picture of ``size``, of which each row has a query to show.
+
+        Examples
+        --------
+        >>> window = Window.of((0, 9), (0, 4), (2, 100), "mean", every=2)
+        >>> window.first, window.row_edges, window.key_edges
+        (1, [0, 2, 4], [0, 1, 2, 3, 4])
+        """
+        height = min(size[0], rows[1] - rows[0])
+        width = min(size[1], keys[1] - keys[0])
+        every = max(1, min(every, (rows[1] - rows[0]) // height))
+        first = rows[0] + every // 2
+        row_edges = [max(0, -((first - edge) // every)) for edge in edges(rows, height)]
+        return cls(first, every, row_edges, edges(keys, width), reduce)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether some pixel shows more than one weight."""
+        start, stop = self.keys
+        height, width = len(self.row_edges) - 1, len(self.key_edges) - 1
+        return (height, width) != (self.row_edges[-1], stop - start)
+
+    @property
+    def keys(self) -> tuple[int, int]:
+        """The keys that are looked at, in positions."""
+        return self.key_edges[0], self.key_edges[-1]
+
+    def rows(self, some: tuple[int, int]) -> tuple[int, int]:
+        """The positions, from the first to behind the last, of ``some`` queries looked at."""
+        start, stop = some
+        return self.first + start * self.every, self.first + (stop - 1) * self.every + 1
 
 
 def pool(values: Tensor, row_edges: list[int], column_edges: list[int], reduce: Reduce) -> Tensor:

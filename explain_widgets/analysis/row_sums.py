@@ -39,6 +39,17 @@ def sums_of_blocks(blocks: Iterable[Tensor]) -> Tensor:
     return torch.stack([torch.where(top == -math.inf, 0.0, top), total.log()], -1)
 
 
+def sums_of_parts(tops: Tensor, totals: Tensor) -> Tensor:
+    """`row_sums` of rows that were summed up in parts: largest scores and Σ exp (score − largest).
+
+    ``tops``, ``totals``: (…, rows, parts), of parts in which all scores are −∞: −∞ and 0.
+    """
+    top = tops.amax(-1)
+    shift = torch.where(top == -math.inf, 0.0, top)
+    total = (totals * torch.exp(tops - shift[..., None])).sum(-1)
+    return torch.stack([shift, total.log()], -1)
+
+
 def normalised(scores: Tensor, sums: Tensor) -> Tensor:
     """The weights exp (score − largest − log Σ): ``sums`` as of `row_sums`, for the same rows."""
     # Not in place from the start: what a step returned may be a view.

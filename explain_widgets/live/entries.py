@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -70,6 +71,13 @@ class Call:
         """The entry that counts where none is named: the first of floating point."""
         floating = (e for e in self.entries if e.dtype.is_floating_point or e.dtype.is_complex)
         return next(floating, self.entries[0] if self.entries else None)
+
+
+MOST_CALLS = 20_000
+"""So many calls of a forward are remembered: a generation of text may have millions."""
+
+Calls: TypeAlias = dict[str, Call]
+"""The calls of a forward by name, in call order."""
 
 
 def entry_of(name: str, tensor: Tensor) -> Entry:

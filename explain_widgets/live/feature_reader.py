@@ -27,6 +27,9 @@ from explain_widgets.live.store import Room, Store
 from explain_widgets.live.targets import Target
 from explain_widgets.live.tracing import Traced
 
+# Forwards of so many kinds are remembered; samples of the same shapes share them.
+_MOST_LAYOUTS = 16
+
 
 @dataclass(frozen=True)
 class FeatureLayer:
@@ -113,6 +116,8 @@ class FeatureReader:
         self._module = module
         self._store = store
         self._tables = tables
+        self._layouts: list[Layouts] = []
+        self._listed: dict[int, list[FeatureLayer]] = {}  # by the id of the layouts
         self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
 
     def entries(self, layer: int | str, sample: int) -> list[Entry]:
@@ -121,11 +126,14 @@ class FeatureReader:
 
     def layers(self, sample: int) -> list[FeatureLayer]:
         """See `LiveModel.feature_layers`."""
-        table, layouts = self.table(sample), self.layouts(sample)
-        types, modules = (
-            {row.name: row.type for row in table.rows},
-            dict(self._module().named_modules()),
-        )
+        layouts = self.layouts(sample)
+        if id(layouts) not in self._listed:
+            self._listed[id(layouts)] = self._list(self.table(sample), layouts)
+        return list(self._listed[id(layouts)])
+
+    def _list(self, table: Table, layouts: Layouts) -> list[FeatureLayer]:
+        types = {row.name: row.type for row in table.rows}
+        modules = dict(self._module().named_modules())
         found = []
         for call in sorted(table.calls.values(), key=lambda call: (not call.path, call.started)):
             shown = [entry for entry in call.entries if entry.has_maps]
@@ -161,6 +169,8 @@ class FeatureReader:
 
     def model_changed(self) -> None:
         """Told when the structure of the model is another."""
+        self._layouts.clear()
+        self._listed.clear()
         self._traced.clear()
 
     def spot(self, layer: int | str, sample: int, entry: int | str | None) -> Spot:
@@ -223,12 +233,14 @@ class FeatureReader:
     def layouts(self, sample: int) -> Layouts:
         """How the activations of a sample's forward are laid out."""
         table = self.table(sample)
-        if table.layouts is None:
-            inputs = list(flat_tensors(self._inputs(sample)))
-            layouts = Layouts(table.calls, table.rows, self._module(), inputs)
-            self._tables[sample] = table = replace(table, layouts=layouts)
-        assert table.layouts is not None
-        return table.layouts
+        inputs = list(flat_tensors(self._inputs(sample)))
+        for known in reversed(self._layouts):
+            if known.fits(table.calls, self._module(), inputs):
+                return known
+        while len(self._layouts) >= _MOST_LAYOUTS:
+            self._listed.pop(id(self._layouts.pop(0)), None)
+        self._layouts.append(Layouts(table.calls, table.rows, self._module(), inputs))
+        return self._layouts[-1]
 
     def _read(
         self,

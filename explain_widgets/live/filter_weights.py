@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explain_widgets.live.errors import LayerError
-from explain_widgets.live.modules import model_device
+from explain_widgets.live.modules import library_classes, model_device
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 _TRANSPOSED = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -78,9 +78,8 @@ def _own_geometry(module: Any) -> Geometry | None:
 
 def _kind(module: nn.Module) -> str | None:
     """The class of torch that it is, also below a class of the user's, or scripted."""
-    names = [getattr(module, "original_name", None), *(c.__name__ for c in type(module).__mro__)]
     kinds = (*_CONVOLUTIONS, *_TRANSPOSED, *_LINEAR)
-    return next((name for name in names if name in kinds), None)
+    return next((name for name in library_classes(module) if name in kinds), None)
 
 
 def _are_numbers(module: nn.Module, *names: str) -> bool:

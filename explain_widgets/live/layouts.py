@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 from explain_widgets.analysis.feature_maps import Layout, choose_layout
 from explain_widgets.analysis.layout_rules import Axes, Known, axes_by_kind, axes_of
 from explain_widgets.analysis.patches import ImageGrid
-from explain_widgets.live.entries import Call
-from explain_widgets.live.modules import ModuleRow, Shape
-from explain_widgets.live.patches import Patches, image_in
+from explain_widgets.live.entries import Call, Calls
+from explain_widgets.live.modules import ModuleRow, Shape, library_classes
+from explain_widgets.live.patches import Patches, image_in, image_tokens, text_lengths
 from explain_widgets.live.recorder import Spot
 
 
@@ -29,7 +28,7 @@ class Layouts:
     Parameters
     ----------
     calls
-        The calls of the forward by name.
+        The calls of the forward.
     rows
         Its module table.
     module
@@ -39,16 +38,22 @@ class Layouts:
     """
 
     def __init__(
-        self, calls: dict[str, Call], rows: list[ModuleRow], module: nn.Module, inputs: list[Tensor]
+        self, calls: Calls, rows: list[ModuleRow], module: nn.Module, inputs: list[Tensor]
     ) -> None:
-        self._calls = calls
+        self.calls = calls
+        self._image_tokens = image_tokens(module, inputs)
         self._started = sorted(calls.values(), key=lambda call: call.started)
         self._modules = dict(module.named_modules())
         self._patches = None if image_in(inputs) is None else Patches(module, rows, inputs)
-        self._lengths = {t.shape[1] for t in inputs if t.ndim == 2 and not t.is_floating_point()}
+        self._lengths = text_lengths(inputs)
         self._axes: dict[Spot, Axes] = {}
         self._known: dict[Spot, Known] = {}
         self._decide()
+
+    def fits(self, calls: Calls, module: nn.Module, inputs: list[Tensor]) -> bool:
+        """Whether these are the layouts of another sample too: of the same calls and text."""
+        same = calls is self.calls or calls == self.calls
+        return same and image_tokens(module, inputs) == self._image_tokens
 
     def layout(self, call: str, entry: str, layout: Any = None) -> Layout:
         """The layout of an entry of a call, or another one as `choose_layout` takes it.
@@ -58,14 +63,14 @@ class Layouts:
         ValueError
             When ``layout`` does not fit the shape, or the tensor is empty.
         """
-        found = next(e for e in self._calls[call].entries if e.name == entry)
+        found = next(e for e in self.calls[call].entries if e.name == entry)
         known = self._known.get((call, entry), Known())
         return choose_layout(
             found.shape, replace(known, grid=self._grid(call, found.shape)), layout
         )
 
     def _decide(self) -> None:
-        ended = sorted((c for c in self._calls.values() if c.ended >= 0), key=lambda c: c.ended)
+        ended = sorted((c for c in self.calls.values() if c.ended >= 0), key=lambda c: c.ended)
         for call in ended:
             for number, entry in enumerate(call.entries):
                 spot = (call.name, entry.name)
@@ -182,18 +187,9 @@ def _norm_known(module: nn.Module) -> Known:
 
 
 def _kind(module: nn.Module) -> str:
-    """The name of torch's class, of its own or above it, that says how tensors are laid out."""
-    for name, is_torch in _classes(module):
-        if name in (*_FIRST, *_LAST, *_SEQUENCES) or (is_torch and _SPATIAL.match(name)):
-            return name
-        if name.endswith("Norm"):
-            return "Norm"
-    return ""
-
-
-def _classes(module: nn.Module) -> Iterator[tuple[str, bool]]:
-    original = getattr(module, "original_name", None)  # of scripted modules
-    if isinstance(original, str):
-        yield original, True
-    for base in type(module).__mro__:
-        yield base.__name__, base.__module__.startswith("torch.")
+    """The name of the class that says how tensors are laid out; ``""``: none does."""
+    names = library_classes(module)
+    known = (*_FIRST, *_LAST, *_SEQUENCES)
+    found = next((name for name in names if name in known or _SPATIAL.match(name)), "")
+    is_norm = any(base.__name__.endswith("Norm") for base in type(module).__mro__)
+    return found or "Norm" * is_norm

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from explain_widgets.live.attention import LOOKED_FOR, AttentionLayer
-from explain_widgets.live.entries import Call
+from explain_widgets.live.entries import MOST_CALLS, Call, Calls
 from explain_widgets.live.errors import LayerError
-from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.modules import ModuleRow
 
 GENERATED = "generated"
@@ -27,15 +26,14 @@ class Table:
     """What is known of a sample's forward; ``attention`` is None until it was looked for.
 
     ``calls``: all calls of modules by name, in call order. ``generated``: ids of the prompt and the
-    new tokens, where the model wrote any. ``layouts``: of all activations, once asked for.
+    new tokens, where the model wrote any.
     """
 
     rows: list[ModuleRow]
-    calls: dict[str, Call]
+    calls: Calls
     attention: list[AttentionLayer] | None = None
     problems: tuple[str, ...] = ()
     generated: Tensor | None = None
-    layouts: Layouts | None = None
 
 
 def generated_ids(output: Any) -> Tensor | None:
@@ -89,11 +87,16 @@ def _listed(names: list[str]) -> str:
     return " or ".join(repr(name) for name in names)
 
 
-def called(name: str, calls: dict[str, Call]) -> Call:
+def called(name: str, calls: Calls) -> Call:
     """The call of this name; LayerError: there was none."""
-    if name not in calls or calls[name].ended < 0:
-        raise LayerError(f"Layer {name!r} was not called in this run.")
-    return calls[name]
+    if name in calls and calls[name].ended >= 0:
+        return calls[name]
+    if len(calls) >= MOST_CALLS:
+        raise LayerError(
+            f"Layer {name!r} is not among the first {MOST_CALLS:,} calls of this forward: no more "
+            "are remembered, ask for an earlier one or for a sample with a shorter forward."
+        )
+    raise LayerError(f"Layer {name!r} was not called in this run.")
 
 
 # What the name of a module says of why there are no softmax weights to be seen.

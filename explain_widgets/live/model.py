@@ -22,7 +22,7 @@ from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
-from explain_widgets.live.entries import Entry
+from explain_widgets.live.entries import Calls, Entry
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
@@ -796,11 +796,16 @@ class LiveModel:
         # A run of something else than the sample, or of a part of it, is not what the table shows.
         if run.recorder is not None and inputs is None and (not wanted or not wanted.outputs):
             known = self._tables.get(sample)
-            rows, calls = run.recorder.table(), run.recorder.calls
+            rows, calls = run.recorder.table(), self._shared(run.recorder.calls)
             self._tables[sample] = (
                 Table(rows, calls) if known is None else replace(known, rows=rows, calls=calls)
             )
         return run
+
+    def _shared(self, calls: Calls) -> Calls:
+        """The same as known of another sample, where they are equal: there may be thousands."""
+        latest = next(reversed(self._tables.values()), None)
+        return latest.calls if latest is not None and latest.calls == calls else calls
 
     def _inputs(self, sample: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         loaded = self._sample(sample)

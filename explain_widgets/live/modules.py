@@ -61,6 +61,19 @@ def empty_rows(model: nn.Module, counts: dict[str, int] | None = None) -> dict[s
     }
 
 
+def library_classes(module: nn.Module) -> Iterator[str]:
+    """Names of the classes of torch (and transformers) that a module is one of, its own first.
+
+    A user's class may have any name; what it is derived from tells what it does.
+    """
+    original = getattr(module, "original_name", None)  # of scripted modules
+    if isinstance(original, str):
+        yield original
+    for base in type(module).__mro__:
+        if base.__module__.startswith(("torch.", "transformers.")):
+            yield base.__name__
+
+
 def in_call_order(rows: dict[str, ModuleRow]) -> list[ModuleRow]:
     """Rows by their first call; modules that were never called come last."""
     called = sorted((row for row in rows.values() if row.calls), key=lambda row: row.order)

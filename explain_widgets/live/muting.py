@@ -17,8 +17,6 @@ from explain_widgets.live.lookup import called, layer_name
 from explain_widgets.live.modules import ModuleRow, named_tensors, with_tensor
 from explain_widgets.live.recorder import Spot
 
-_EVERY_CALL = ":*"
-
 
 class Mute(NamedTuple):
     """A channel that is taken out of the forward.
@@ -26,8 +24,7 @@ class Mute(NamedTuple):
     Attributes
     ----------
     layer
-        Name or index of a module, as in `LiveModel.activation`. ``"block:*"``: all calls of a
-        module that is called more than once.
+        Name or index of a module, as in `LiveModel.activation`.
     channel
         Index of the channel, as `LiveModel.layout` lays them out.
     how
@@ -39,6 +36,8 @@ class Mute(NamedTuple):
         floating point.
     layout
         To have the channels otherwise, as in `LiveModel.layout`.
+    every
+        In all calls of a module that is called more than once, not in this one alone.
     """
 
     layer: str | int
@@ -46,6 +45,7 @@ class Mute(NamedTuple):
     how: How = "zero"
     entry: int | str | None = None
     layout: str | tuple[str, ...] | None = None
+    every: bool = False
 
     @property
     def spot(self) -> Spot:
@@ -54,7 +54,6 @@ class Mute(NamedTuple):
 
 
 Mutes: TypeAlias = frozenset[Mute]
-
 
 LayoutOf: TypeAlias = Callable[[Mute], Layout]
 """How the tensor of a checked mute is laid out."""
@@ -86,7 +85,7 @@ def checked(
         mute = Mute(*one)
         if mute.how not in get_args(How):
             raise ChannelError(f'mute: {mute.how!r} is neither "zero" nor "mean".')
-        for call in _calls(mute.layer, rows, calls):
+        for call in _calls(mute, rows, calls):
             entry = pick_entry(call, mute.entry)
             if not (entry.has_maps and entry.dtype.is_floating_point):
                 raise ChannelError(
@@ -101,11 +100,9 @@ def checked(
     return frozenset(found)
 
 
-def _calls(layer: str | int, rows: list[ModuleRow], calls: dict[str, Call]) -> list[Call]:
-    if isinstance(layer, str) and layer.endswith(_EVERY_CALL):
-        path = layer_name(layer.removesuffix(_EVERY_CALL), rows)
-        return [call for call in calls.values() if call.path == path]
-    return [called(layer_name(layer, rows), calls)]
+def _calls(mute: Mute, rows: list[ModuleRow], calls: dict[str, Call]) -> list[Call]:
+    one = called(layer_name(mute.layer, rows), calls)
+    return [call for call in calls.values() if call.path == one.path] if mute.every else [one]
 
 
 def checked_channel(channel: Any, count: int, call: str) -> int:
@@ -142,12 +139,14 @@ class Muting:
             value = 0.0 if mute.how == "zero" else (means or {})[mute][mute.channel]
             self._mutes.setdefault(mute.spot, []).append((mute, layout_of(mute), value))
         self._missed = set(self._mutes)
+        self._every = {_path(str(mute.layer)) for mute in mutes if mute.every}
         self._wrong: ChannelError | None = None
 
     def __call__(self, call: str, output: Any) -> Any:
         """What goes on in the place of ``output``; None: itself."""
         spots = [spot for spot in self._mutes if spot[0] == call]
         if not spots:
+            self._check_extra(call)
             return None
         try:
             for spot in spots:
@@ -165,6 +164,14 @@ class Muting:
             names = ", ".join(sorted({repr(call) for call, _ in self._missed}))
             raise RunError(f"mute: {names} was not called in this run.")
 
+    def _check_extra(self, call: str) -> None:
+        path = _path(call)
+        if path in self._every:
+            self._wrong = self._wrong or ChannelError(
+                f"mute: {path!r} is called more often without its channels: mute its calls one by "
+                "one instead."
+            )
+
     def _without(self, spot: Spot, output: Any) -> Any:
         tensor = dict(named_tensors(output)).get(spot[1])
         for mute, layout, value in self._mutes[spot]:
@@ -179,3 +186,9 @@ class Muting:
                 "replaced: mute a module inside it instead."
             )
         return output
+
+
+def _path(call: str) -> str:
+    """The module of a call."""
+    path, colon, number = call.rpartition(":")
+    return path if colon and number.isdigit() else call

@@ -34,9 +34,8 @@ class Patches:
         self._rows = {row.name: row for row in rows}
         self._image: Shape = tuple(image.shape)
         self.grids = _patch_grids(self._rows.values(), self._image)
-        ids = [t for t in inputs if t.ndim == 2 and not t.is_floating_point()]
-        self._texts = {t.shape[1] for t in ids}
-        self._in_text = _image_tokens(module, ids)
+        self._texts = text_lengths(inputs)
+        self._in_text = image_tokens(module, inputs)
 
     def grid(self, count: int, is_image: bool) -> ImageGrid | None:
         """The grid of ``count`` positions; where a text is as long it counts as the text.
@@ -72,6 +71,11 @@ def image_in(inputs: Iterable[Tensor]) -> Tensor | None:
     return next((t for t in inputs if t.ndim == 4 and t.is_floating_point()), None)
 
 
+def text_lengths(inputs: Iterable[Tensor]) -> set[int]:
+    """How many tokens the texts among the inputs have: ids are (1, tokens)."""
+    return {t.shape[1] for t in inputs if t.ndim == 2 and not t.is_floating_point()}
+
+
 def around(name: str) -> Iterable[str]:
     """Paths of the module of a call and of those around it, innermost first."""
     path = name.partition(":")[0]
@@ -97,13 +101,14 @@ def _patch_grids(rows: Iterable[ModuleRow], image: Shape) -> list[tuple[int, int
     return list(found)
 
 
-def _image_tokens(module: nn.Module, ids: list[Tensor]) -> tuple[int, int] | None:
+def image_tokens(module: nn.Module, inputs: list[Tensor]) -> tuple[int, int] | None:
     """Start and length of the one stretch of a text that stands for the image's patches."""
     config: Any = getattr(module, "config", None)
     token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
-    if token is None or not ids:
+    if token is None:
         return None
-    places = (ids[0][0] == token).nonzero().flatten().tolist()
+    ids = next((t for t in inputs if t.ndim == 2 and not t.is_floating_point()), None)
+    places = [] if ids is None else (ids[0] == token).nonzero().flatten().tolist()
     if not places or places[-1] - places[0] + 1 != len(places):
         return None
     return places[0], len(places)

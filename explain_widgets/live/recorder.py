@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
-from explain_widgets.live.entries import Call, entry_of
+from explain_widgets.live.entries import MOST_CALLS, Call, entry_of
 from explain_widgets.live.freshness import version
 from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
@@ -198,7 +198,8 @@ class Recorder:
             row.input_shapes = call.input_shapes
         self._order += 1
         row.calls += 1
-        self.calls[name] = call
+        if len(self.calls) < MOST_CALLS:
+            self.calls[name] = call
         versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
         self._stack.append(_Running(row, call, self._clock.now(), versions))
 
@@ -229,6 +230,8 @@ class Recorder:
         self._order += 1
         if row.calls == 1:
             row.output_shapes = tuple(entry.shape for entry in call.entries)
+        if call.name not in self.calls:
+            return None
         for name, tensor in tensors.items():
             if wanted.activations((call.name, name), _bytes(tensor)):
                 self.activations[call.name, name] = self._kept_copy(tensor)
@@ -257,9 +260,13 @@ class Recorder:
                 begun = self._watch_gradient(spot, tensor, running)
             elif along is not None and along(spot, _bytes(tensor)):
                 begun = self._watch_gradient_along(spot, tensor, running)
+                if begun is not tensor and not _is_replaceable(output, name):
+                    del self.edges[spot]
+                    continue
             else:
                 continue
-            going_on = with_tensor(going_on, tensor, begun)
+            if begun is not tensor:
+                going_on = with_tensor(going_on, tensor, begun)
         return None if going_on is output else going_on
 
     def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
@@ -282,6 +289,11 @@ class Recorder:
             parted = (tensor.detach(), begun.detach())
             self._parted.extend((alias, version(alias)) for alias in parted)
         return begun
+
+
+def _is_replaceable(output: Any, name: str) -> bool:
+    """Whether nobody else can hold the container that an entry is replaced in."""
+    return isinstance(output, Tensor) or (isinstance(output, tuple) and "." not in name)
 
 
 def _is_handed_on(tensor: Tensor, running: _Running) -> bool:

@@ -118,7 +118,7 @@ class Sought:
         options = self._options
         parts = [
             self._field.note,
-            f"from the {options.start}, seed {options.seed}",
+            f"from {'noise' if options.start == 'noise' else 'the sample'}, seed {options.seed}",
             "frequencies" if self._scale is not None else "values one by one",
         ]
         if self._starts > 1:

@@ -41,7 +41,8 @@ const traits = (changes: object) => ({
 async function show(changes: object = {}, made = new FakeGallery()): Promise<void> {
   kernel = made;
   model = new FakeModel(traits(changes));
-  model.kernel = (request) => setTimeout(() => (held === null ? reply(request) : held.push(request)));
+  const isHeld = ({ kind }: Request) => held !== null && kind === "page";
+  model.kernel = (request) => setTimeout(() => (isHeld(request) ? held?.push(request) : reply(request)));
   close = widget.render({ model, el });
   if (held === null) {
     await vi.waitFor(() => expect(cells().length).toBeGreaterThan(0));

@@ -2,7 +2,14 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../src/explorers/attention";
 import { rowAfter } from "../src/explorers/attention/head-table";
-import { type HeadTable, levelsOf, sortedRows, textOf } from "../src/explorers/attention/statistics";
+import {
+  type Column,
+  decimalsOf,
+  type HeadTable,
+  levelsOf,
+  sortedRows,
+  textOf,
+} from "../src/explorers/attention/statistics";
 import type { Request } from "../src/kernel/messages";
 import { flatCells } from "../src/marks/mosaic";
 import { drawn, stubCanvas } from "./canvas";
@@ -82,9 +89,11 @@ describe("sorting", () => {
 
   it("tells n/a, not finite and not yet there apart", () => {
     const values = made([1.23456, Number.NaN, Number.POSITIVE_INFINITY, Number.NaN], 3);
-    const texts = [0, 1, 2, 3].map((row) => textOf(values, row, 0));
+    const texts = [0, 1, 2, 3].map((row) => textOf(values, row, 0, 1));
     expect(texts).toEqual(["1.2", "n/a", "not finite", "…"]);
-    expect(textOf(values, 0, 0, true)).toBe("1.23456 bits");
+    expect(textOf(values, 0, 0)).toBe("1.23456 bits");
+    const column = (values.columns as [Column])[0];
+    expect([30, 0.5, 0.03, 0.0012, 0].map((largest) => decimalsOf(column, largest))).toEqual([1, 2, 3, 4, 1]);
   });
 
   it("moves by rows, pages and to the ends, and no further", () => {

@@ -82,6 +82,10 @@ def plain(attention: Attention) -> Tensor:
         if isinstance(step, Causal):
             ahead = torch.arange(keys) > torch.arange(queries)[:, None] + step.offset
             scores = torch.where(ahead, step.fill, scores)
+        elif isinstance(step, Ranges):
+            places = torch.arange(keys)
+            seen = (places >= step.starts[:, None]) & (places < step.stops[:, None])
+            scores = torch.where(seen, scores, step.fill)
         elif isinstance(step, Masked):
             scores = torch.where(step.keep, scores, step.fill)
         else:

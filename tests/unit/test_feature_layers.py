@@ -290,6 +290,39 @@ def test_attention_weights_are_heads() -> None:
     assert live.layout("").words == "2 heads of 5 × 5 (queries × keys)"  # of its own module
 
 
+def test_classes_that_are_called_as_those_of_torch() -> None:
+    """A user's own LSTM is none of torch's, whatever it is called."""
+
+    class LSTM(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    class Linear(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.transpose(1, 2)
+
+    class PatchEmbed2d(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    class MultiheadAttention(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, None]:
+            return x, None
+
+    class Mine(nn.Conv1d):
+        pass
+
+    own = (LSTM(), PatchEmbed2d(), Linear(), Mine(WIDTH, 6, 1), MultiheadAttention())
+    for n, module in enumerate(own):
+        live = LiveModel(nn.Sequential(nn.Linear(WIDTH, WIDTH), *own[: n + 1]), X)
+        layer = next(layer for layer in live.feature_layers() if layer.name == str(n + 1))
+        assert layer.has_filters == isinstance(module, nn.Conv1d)
+    said = words(live)
+    assert said["1"] == said["2"] == "8 features of 5 tokens"
+    assert said["3"] == "8 channels of 5 positions"  # as the convolution takes it
+    assert said["4"] == said["5"] == "6 channels of 5 positions"
+
+
 def test_a_layout_can_be_had_otherwise() -> None:
     live = LiveModel(Digits(), DIGITS)
     assert live.layout("conv2", layout="channels_last").words == "8 channels of 16 × 8"
@@ -404,14 +437,10 @@ def test_memory_bounds_activations_and_gradients(memory: Any) -> None:
 # --- gradients, many at once ------------------------------------------------------------------
 
 
-def alone(live: LiveModel, name: str, entry: Any = None, sample: int = 0) -> Tensor:
+def alone(live: LiveModel, name: str, entry: Any = None) -> Tensor:
     """The gradient of the predicted class, at one layer and nowhere else."""
-
-    def predicted(output: Any) -> Tensor:
-        row = getattr(output, "logits", output).reshape(-1)
-        return row[row.argmax()]
-
-    return live.gradient(name, sample, predicted, entry)  # a callable: never kept, never along
+    largest = lambda output: output.max()  # noqa: E731
+    return live.gradient(name, 0, largest, entry)  # by a callable: never kept, never along
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -503,6 +532,57 @@ def test_looking_everywhere_changes_nothing(frozen: bool) -> None:
         gradient = live.gradient("layer", target=1)
         assert torch.allclose(gradient, torch.cat([weight[:, :4] * 3, weight[:, 4:]], 1))
     assert torch.equal(live.output(), expected)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_lists_that_modules_share_stay_the_same(frozen: bool) -> None:
+    class Collects(nn.Module):
+        def forward(self, x: Tensor, found: list[Tensor]) -> list[Tensor]:
+            found.append(x[..., :4])
+            return found
+
+    class Collector(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.collect, self.head = (
+                nn.Linear(WIDTH, WIDTH),
+                Collects(),
+                nn.Linear(4, 3),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: list[Tensor] = []
+            x = self.layer(x[:, 0])
+            assert self.collect(x, found) is found
+            return self.head(self.collect(x * 2, found)[1] + found[0])
+
+    model = Collector().requires_grad_(not frozen)
+    live = LiveModel(model, X)
+    expected = torch.cat([3 * model.head.weight[1:2].detach(), torch.zeros(1, 4)], 1)
+    assert torch.allclose(live.gradient("layer", target=1), expected)
+
+
+def test_only_so_many_calls_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    from explain_widgets.live import lookup, recorder
+
+    class Often(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(40):
+                x = self.layer(x)
+            return x
+
+    for module in (lookup, recorder):
+        monkeypatch.setattr(module, "MOST_CALLS", 30)
+    live = LiveModel(Often(), X)
+    assert len(live.feature_layers()) == 30
+    assert live.modules()[1].calls == 40
+    assert live.activation("layer:28").shape == live.gradient("", target=0).shape
+    with pytest.raises(LayerError, match=r"'layer:35' is not among the first 30 calls"):
+        live.activation("layer:35")
 
 
 def test_where_gradients_everywhere_are_too_much_one_is_still_had() -> None:

@@ -223,7 +223,7 @@ def test_calls_of_one_module_are_told_apart() -> None:
         every = cut(model.layer(cut(model.layer(x))))
     assert torch.equal(live.output(mute=[("layer", 2)]), first)
     assert torch.equal(live.output(mute=[("layer:1", 2)]), second)
-    assert torch.equal(live.output(mute=[("layer:*", 2)]), every)
+    assert torch.equal(live.output(mute=[xw.Mute("layer", 2, every=True)]), every)
     with pytest.raises(xw.LayerError, match="called 2 times"):
         live.output(mute=[("layer:2", 2)])
 
@@ -485,6 +485,24 @@ def test_a_channel_that_was_not_muted_is_an_error() -> None:
     skipped.append(True)
     with pytest.raises(xw.RunError, match="'layer' was not called in this run"):
         live.output(mute=[("layer", 1)])
+
+
+def test_a_module_that_is_called_more_often_without_its_channel_is_an_error() -> None:
+    class Loops(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(3 if x[0, 1] else 5):
+                x = self.layer(x)
+            return x if x[0, 1] else self.layer(x)
+
+    live = xw.LiveModel(Loops(), torch.ones(1, 4))
+    assert live.output(mute=[("layer", 0)]).tolist() == [[0, 1, 1, 1]]
+    assert live.output(mute=[xw.Mute("layer", 0, every=True)]).tolist() == [[0, 1, 1, 1]]
+    with pytest.raises(xw.ChannelError, match="called more often"):
+        live.output(mute=[xw.Mute("layer", 1, every=True)])
 
 
 def test_a_container_that_cannot_be_filled_anew_is_an_error() -> None:

@@ -12,7 +12,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = {"explain_widgets/static/attention.js", "explain_widgets/static/attention.css"}
+BUNDLES = {
+    f"explain_widgets/static/{explorer}.{kind}"
+    for explorer in ("attention", "gallery")
+    for kind in ("js", "css")
+}
 NO_NODE = {**os.environ, "PATH": ""}
 
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.attention import Attention, Head, Tile
+from explain_widgets.analysis.attention import Attention, Head
 from explain_widgets.analysis.score_steps import Span
+from explain_widgets.analysis.tiles import Tile
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token

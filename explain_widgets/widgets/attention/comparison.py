@@ -15,8 +15,9 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from explain_widgets.analysis.attention import Head, Tile
+from explain_widgets.analysis.attention import Head
 from explain_widgets.analysis.score_steps import Span
+from explain_widgets.analysis.tiles import Tile
 from explain_widgets.export.figures import comparison_figure
 from explain_widgets.live.errors import ComparisonError
 from explain_widgets.live.model import LiveModel

@@ -44,7 +44,7 @@ function Heads({ store, statistics, table, column }: HeadsProps) {
   const head = typeof selection.head === "number" ? selection.head : null;
   const describe = (place: Place) => {
     const row = rowOf(statistics, place.layer, place.head);
-    return `${headTitle(place)}: ${row < 0 ? "…" : textOf(statistics, row, column, true)}`;
+    return `${headTitle(place)}: ${row < 0 ? "…" : textOf(statistics, row, column)}`;
   };
   const shown = pointed ?? (head === null || layer >= layers.length ? null : { layer, head });
   const missing = absent.slice(0, done).filter(Boolean).length;

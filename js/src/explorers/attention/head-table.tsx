@@ -4,6 +4,7 @@ import { useUniqueId } from "../../controls/use-unique-id";
 import { useSize } from "../../marks/use-size";
 import type { Place } from "./ahead";
 import {
+  decimalsOf,
   type HeadTable,
   headTitle,
   numberOf,
@@ -78,18 +79,20 @@ function Row({ id, table, row, at, picked, largest }: RowProps) {
       <span role="rowheader" tabIndex={-1}>
         {headTitle(table.heads[row] as Place)}
       </span>
-      {table.columns.map(({ key, name }, column) => {
-        const share = numberOf(table, row, column) / (largest[column] || 1);
+      {table.columns.map((described, column) => {
+        const { key, name } = described;
+        const most = largest[column] ?? 0;
+        const share = numberOf(table, row, column) / (most || 1);
         return (
           <span
             key={key}
             role="gridcell"
             tabIndex={-1}
             class="xw-number"
-            title={`${name}: ${textOf(table, row, column, true)}`}
+            title={`${name}: ${textOf(table, row, column)}`}
             style={{ "--xw-share": share >= 0 && share <= 1 ? `${100 * share}%` : "0%" }}
           >
-            {textOf(table, row, column)}
+            {textOf(table, row, column, decimalsOf(described, most))}
           </span>
         );
       })}

@@ -76,14 +76,19 @@ export const columnOf = ({ columns }: HeadTable, key: string | null) =>
 export const numberOf = ({ values, columns }: HeadTable, row: number, column: number) =>
   values[row * columns.length + column] as number;
 
-/** A value as it is shown: with as many decimals as its column has, or (`whole`) with all. */
-export function textOf(table: HeadTable, row: number, column: number, whole = false): string {
-  const { decimals = 0, unit = "" } = table.columns[column] ?? {};
+/** Decimals of a column: more than it says where its largest value would be lost in them. */
+export function decimalsOf({ decimals }: Column, largest: number): number {
+  return largest > 0 ? Math.max(decimals, Math.min(6, 1 - Math.floor(Math.log10(largest)))) : decimals;
+}
+
+/** A value as it is shown: with so many decimals, or with all and its unit. */
+export function textOf(table: HeadTable, row: number, column: number, decimals?: number): string {
   const value = numberOf(table, row, column);
   if (row >= table.done) return "…";
   if (Number.isNaN(value)) return "n/a";
   if (!Number.isFinite(value)) return "not finite";
-  return whole ? `${exact(value)} ${unit}`.trim() : value.toFixed(decimals);
+  if (decimals !== undefined) return value.toFixed(decimals);
+  return `${exact(value)} ${table.columns[column]?.unit ?? ""}`.trim();
 }
 
 /** The rows in order; those without a number last, equal ones as the model has them. */
