@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = {
     f"explain_widgets/static/{explorer}.{kind}"
-    for explorer in ("attention", "gallery")
+    for explorer in ("attention", "features", "gallery")
     for kind in ("js", "css")
 }
 NO_NODE = {**os.environ, "PATH": ""}

@@ -14,6 +14,9 @@ import {
 import { useSize } from "./use-size";
 import type { Span } from "./viewport";
 
+/** Around the maps, for the frame of the picked one. */
+const ROOM = 10;
+
 /** The bytes of one map, and their height and width. */
 export interface MapCells {
   data: Uint8Array;
@@ -85,10 +88,10 @@ export function MapGrid(props: MapGridProps) {
   const scroll = useRef<HTMLDivElement>(null);
   const box = useSize(scroll, { width: 600, height: 460 });
   const [top, setTop] = useState(0);
-  const layout = useMemo(
-    () => (aspect === null ? layOutUnits(count, box) : layOutMaps(count, aspect, box)),
-    [count, aspect, box],
-  );
+  const layout = useMemo(() => {
+    const room = { width: box.width - ROOM, height: box.height - ROOM };
+    return aspect === null ? layOutUnits(count, room) : layOutMaps(count, aspect, room);
+  }, [count, aspect, box]);
   const [first, last] = placesInView(count, layout, top, box.height);
   useInSight(scroll, picked, layout);
   useLayoutEffect(() => {

@@ -1,0 +1,127 @@
+"""The feature explorer as a user meets it: a digits CNN in a real JupyterLab."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from lab import Notebook
+from playwright.sync_api import Locator, expect
+
+from explain_widgets.pictures.colormaps import colour_table
+from explain_widgets.pictures.quantise import signed_picture
+
+SETUP = """
+import json, torch
+from sklearn.datasets import load_digits
+from torch import nn
+import explain_widgets as xw
+
+torch.manual_seed(0)
+digits = load_digits()
+images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
+images = nn.functional.interpolate(images, size=(28, 28), mode="bilinear")
+labels = torch.tensor(digits.target)
+model = nn.Sequential(
+    nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+    nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10),
+)
+optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+for batch in torch.arange(1000).split(50):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+    optimizer.step()
+live = xw.LiveModel(model.eval(), images[1000:1040], labels=labels[1000:1040])
+"""
+SHOW = "explorer = xw.FeatureExplorer(live, layer_name='3')\nexplorer"
+
+
+@pytest.fixture(scope="module")
+def written(lab) -> str:
+    return lab.write("features.ipynb", SETUP, SHOW)
+
+
+@pytest.fixture
+def shown(written, open_notebook) -> tuple[Notebook, Locator]:
+    page = open_notebook(written)
+    page.run_all()
+    return page, page.explorer()
+
+
+def tile(explorer: Locator, channel: int) -> Locator:
+    return explorer.locator(f'.xw-maps canvas[data-map="{channel}"]')
+
+
+def maps_of(page: Notebook, code: str) -> np.ndarray:
+    return np.float32(json.loads(page.run(f"print(json.dumps(({code}).tolist()))")))
+
+
+def assert_drawn(page: Notebook, explorer: Locator, maps: np.ndarray, channels: range) -> None:
+    levels = signed_picture(maps).levels
+    for channel in channels:
+        colours = colour_table("RdBu_r")[levels[channel]]
+        np.testing.assert_array_equal(page.pixels(tile(explorer, channel))[..., :3], colours)
+
+
+def test_the_mosaic_is_the_activation_pixel_by_pixel(shown):
+    page, explorer = shown
+    expect(explorer.locator(".xw-maps canvas")).to_have_count(16)
+    assert_drawn(page, explorer, maps_of(page, "live.activation('3')[0]"), range(16))
+    explorer.get_by_role("slider", name="Sample").press("ArrowRight")
+    page.ready(explorer)
+    assert page.run("explorer.sample") == "1"
+    assert_drawn(page, explorer, maps_of(page, "live.activation('3', 1)[0]"), range(16))
+
+
+def test_gradients_layers_and_channels_are_picked_by_hand(shown):
+    page, explorer = shown
+    explorer.get_by_text("Gradient", exact=True).click()
+    page.ready(explorer)
+    assert_drawn(page, explorer, maps_of(page, "live.gradient('3')[0]"), range(3))
+    explorer.get_by_role("option", name="9,").click()
+    page.ready(explorer)
+    assert page.run("explorer.channel") == "9"
+    explorer.get_by_role("listbox", name="Layers").get_by_text("6 × 24 × 24").first.click()
+    page.ready(explorer)
+    assert page.run("explorer.layer_name, explorer.channel") == "('0', 5)"
+    assert_drawn(page, explorer, maps_of(page, "live.gradient('0')[0]"), range(6))
+
+
+def test_a_muted_channel_shows_what_changes_and_is_put_back(shown):
+    page, explorer = shown
+    before = page.run("json.dumps([p.sum().item() for p in model.parameters()])")
+    explorer.get_by_role("button", name="Mute channel").click()
+    muted = explorer.get_by_role("region", name="Muted channels")
+    expect(muted).to_contain_text("Cosine to original")
+    expect(muted.locator(".xw-change tbody tr").first).to_be_visible()
+    assert page.run("explorer.muted") == "[['3', 0, 'zero']]"
+    muted.get_by_role("button", name="Put all back").click()
+    expect(muted).to_have_count(0)
+    assert page.run("json.dumps([p.sum().item() for p in model.parameters()])") == before
+
+
+def test_what_maximises_a_channel_is_sought_and_can_be_stopped(shown):
+    page, explorer = shown
+    section = explorer.get_by_role("region", name="What maximises it")
+    section.get_by_role("button", name="Seek").click()
+    expect(section.get_by_role("progressbar")).to_be_visible()
+    section.get_by_role("button", name="Stop").click()
+    expect(section.get_by_role("button", name="Another seed")).to_be_visible()
+    explorer.get_by_role("option", name="2,").click()  # the widget answers meanwhile
+    page.ready(explorer)
+    assert page.run("explorer.channel") == "2"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_cut_off(lab, open_notebook, theme):
+    page = open_notebook(lab.write("feature-widths.ipynb", SETUP, SHOW), theme=theme)
+    page.run_all()
+    explorer = page.explorer()
+    for width in (500, 900, 1400):
+        page.page.set_viewport_size({"width": width + 140, "height": 1100})
+        page.page.wait_for_timeout(300)  # the layout follows
+        page.ready(explorer)
+        maps = explorer.locator(".xw-maps")
+        assert maps.evaluate("(box) => box.scrollWidth <= box.clientWidth + 1")
+        assert explorer.evaluate("(root) => root.scrollWidth <= root.clientWidth + 1")
