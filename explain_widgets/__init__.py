@@ -2,6 +2,7 @@
 
 from explain_widgets.live.errors import (
     ChannelError,
+    ComparisonError,
     ExplainError,
     GradientError,
     LayerError,
@@ -14,12 +15,14 @@ from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.samples import Samples
 from explain_widgets.widgets.attention import AttentionExplorer
+from explain_widgets.widgets.gallery import SampleGallery
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionExplorer",
     "ChannelError",
+    "ComparisonError",
     "ExplainError",
     "GradientError",
     "LayerError",
@@ -28,6 +31,7 @@ __all__ = [
     "NeedsHomeThreadError",
     "NoAttentionError",
     "RunError",
+    "SampleGallery",
     "Samples",
     "TargetError",
 ]

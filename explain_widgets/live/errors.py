@@ -23,6 +23,10 @@ class TargetError(ExplainError, ValueError):
     """The target cannot be read from the model's output; pass a callable."""
 
 
+class ComparisonError(ExplainError, ValueError):
+    """Two things were to be compared that have not the same size."""
+
+
 class RunError(ExplainError, RuntimeError):
     """The model raised while it ran; the cause is chained."""
 

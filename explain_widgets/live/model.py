@@ -23,12 +23,13 @@ from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Entry
-from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
 from explain_widgets.live.goal import Goal
 from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.head_statistics import HeadSummary, head_summaries
+from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
 from explain_widgets.live.muting import Mute
@@ -38,7 +39,7 @@ from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
-from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.targets import Target, logits, target_value
 from explain_widgets.live.without import Without, WithoutReader
 
 READ_DURING_TRAINING = "read during training"
@@ -176,6 +177,32 @@ class LiveModel:
             without = self._without.checked(ablate, mute, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
+
+    def class_scores(self, sample: int = 0) -> Tensor:
+        """The scores that classes are predicted from: the logits of one sample.
+
+        Unlike `output` it keeps no more than these.
+
+        Returns
+        -------
+        Tensor
+            (classes,), detached; (1,) where the model returns a single number. Of outputs
+            (1, time, vocabulary) those at the last unpadded position.
+
+        Raises
+        ------
+        TargetError
+            When no class scores can be told in the model's output.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.class_scores(sample=2).softmax(0).shape
+        torch.Size([3])
+        """
+        with self._reading():
+            return self._kept(("scores", sample), lambda: self._read_scores(sample))
 
     def output_change(
         self, ablate: Iterable[HeadAblation] = (), sample: int = 0, mute: Iterable[Mute] = ()
@@ -616,29 +643,89 @@ class LiveModel:
         with self._reading():
             loaded = self.samples[sample]
             lists = dict(loaded.token_lists)
-            table = self._tables.get(sample)
-            layers = [] if table is None or table.attention is None else table.attention
-            prompt = next((layer.prompt for layer in layers if layer.prompt is not None), None)
-            if prompt is None or table is None or table.generated is None:
-                return lists
-            queries = max(layer.queries for layer in layers if layer.prompt is not None)
-            tokens = loaded.read_tokens(table.generated[:queries])
-            # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
-            if tokens is not None and len(tokens) == queries:
+            layers, ids = self._generation(sample)
+            tokens = None if ids is None else loaded.read_tokens(ids)
+            if tokens is not None:
+                prompt = layers[0].prompt or 0
                 lists[GENERATED] = [
                     token._replace(generated=position >= prompt)
                     for position, token in enumerate(tokens)
                 ]
             return lists
 
+    def token_ids(self, sample: int = 0) -> dict[str, Tensor]:
+        """The ids, (tokens,), of `token_lists` by the same names; they need no tokenizer."""
+        with self._reading():
+            ids = self.samples[sample].token_ids
+            generated = self._generation(sample)[1]
+            return ids if generated is None else {**ids, GENERATED: generated}
+
+    def _generation(self, sample: int) -> tuple[list[AttentionLayer], Tensor | None]:
+        """The attention over generated text, and the ids (tokens,) that it was about."""
+        table = self._tables.get(sample)
+        if table is None or table.attention is None or table.generated is None:
+            return [], None
+        layers = [layer for layer in table.attention if layer.prompt is not None]
+        queries = max((layer.queries for layer in layers), default=0)
+        # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
+        is_whole = 0 < queries <= len(table.generated)
+        return layers, table.generated[:queries] if is_whole else None
+
+    def head_statistics(self, sample: int = 0, every: int = 1) -> list[HeadSummary]:
+        """What every head of every attention call does, in numbers.
+
+        Over the queries that are no padding. Sinks are the first token, separators and
+        punctuation; without a tokenizer the first position alone. The induction score needs the ids
+        of tokens, and one that comes twice.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        every
+            Look at each ``every``-th query only, where an input is long: a quick estimate.
+
+        Returns
+        -------
+        list of HeadSummary
+            By layer and head; ``to_dict()`` of each is the row of a table.
+
+        Examples
+        --------
+        >>> import pandas, torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 2, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> pandas.DataFrame([one.to_dict() for one in live.head_statistics()])["head"].tolist()
+        [0, 1]
+        """
+        return list(head_summaries(self, sample, every))
+
+    def with_model(self, model: nn.Module) -> LiveModel:
+        """Another model on the same samples, called and run in the same way.
+
+        Examples
+        --------
+        >>> import copy, torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> torch.equal(live.with_model(copy.deepcopy(live.model)).output(1), live.output(1))
+        True
+        """
+        memory, how = self._store.limit, self._runner.how
+        return LiveModel(model, self.samples, memory=memory, **how)
+
+    @property
+    def home(self) -> Home:
+        """The notebook's own thread, in which every run is allowed."""
+        return self._runner.home
+
     @property
     def is_home(self) -> bool:
-        """Whether the calling thread is the notebook's own, in which every run is allowed."""
-        return self._runner.home.is_current()
+        """Whether the calling thread is `home`."""
+        return self.home.is_current()
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
-        return self._runner.home.call_when_free(function)
+        return self.home.call_when_free(function)
 
     def refresh(self) -> None:
         """Forget what was read: the next question runs the model again."""
@@ -720,18 +807,21 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        at_home = self.is_home
-        if self.samples.draws_random and not at_home:
-            raise NeedsHomeThreadError(
-                "Reading a sample draws random numbers, which a running cell may be drawing as "
-                "well: waiting for it to end."
-            )
-        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
+        return self.home.read(self.samples, sample, self.device)
 
     def _read_output(self, sample: int, without: Without) -> Any:
         output = _detached(self._run(sample, self._without.wanted(without, sample)).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
+
+    def _read_scores(self, sample: int) -> Tensor:
+        output = self._store.get(("output", sample, Without()))
+        if output is None:
+            output = self._run(sample, None).output
+        # A copy: a row of a large output would keep all of it.
+        scores = logits(output, self._last_position(sample)).detach().clone()
+        self._store.put(("scores", sample), scores, scores.nbytes)
+        return scores
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
         return target_value(output, target, self._last_position(sample))

@@ -89,6 +89,11 @@ class Runner:
         """The user's model, without wrappers that only change how it runs."""
         return self._model
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the model is run: what another runner is given to do the same."""
+        return {"forward": self._forward, "train_mode": self._train_mode}
+
     def tensors(self) -> list[Tensor]:
         """All that the model computes with, also what is neither a parameter nor a buffer.
 
