@@ -251,6 +251,20 @@ def test_the_picked_head_tells_its_sinks_and_induction(explorer: Any) -> None:
     assert induction["value"] is None
 
 
+def test_the_picked_head_is_told_of_the_model_as_it_is(explorer: Any) -> None:
+    talk = Conversation(explorer)
+    asked = {"sample": 0, "layer": 1, "head": 2, "query": None, "scale": "linear"}
+    revisions = set()
+    for _ in range(3):
+        content, _ = talk.ask("head", asked)
+        expected = explorer.live.attention(1).statistics(2).entropy
+        assert content["statistics"][0]["value"] == expected
+        revisions.add(content["revision"])
+        with torch.no_grad():
+            explorer.live.model.second.in_proj_weight.mul_(1.5)
+    assert len(revisions) == 3
+
+
 class Long(nn.Module):
     """Causal attention over long inputs."""
 

@@ -231,10 +231,8 @@ class AttentionAnswers(Answers):
         Where the browser has it already, read from the revision ``known``, and nothing has changed
         since: no more than that. Of long inputs first a preview, then the rest from the top.
         """
-        # Before the question, which may find that the model has changed.
-        revision = self._live.revision
-        attention = self._attention(selection)
-        if selection.get("known") == self._live.revision:
+        attention, revision = self._read(selection)
+        if selection.get("known") == revision:
             yield Reply({"unchanged": True})
             return
         yield from self._in_steps(self._look(selection, attention, revision))
@@ -259,8 +257,7 @@ class AttentionAnswers(Answers):
 
     def look(self, selection: dict[str, Any]) -> Look:
         """What a selection of `answer_head` looks at, read now."""
-        revision = self._live.revision
-        return self._look(selection, self._attention(selection), revision)
+        return self._look(selection, *self._read(selection))
 
     def _look(self, selection: dict[str, Any], attention: Attention, revision: int) -> Look:
         index, number, head = (selection[name] for name in ("sample", "layer", "head"))
@@ -383,6 +380,11 @@ class AttentionAnswers(Answers):
         number = int(selection["layer"]) if layer is None else layer
         lens = Lens.of(selection.get("lens"))
         return self.lenses.attention(number, int(selection["sample"]), lens)
+
+    def _read(self, selection: dict[str, Any]) -> tuple[Attention, int]:
+        """What a request is about, and the revision of the model that it was read of."""
+        lens = Lens.of(selection.get("lens"))
+        return self.lenses.read(int(selection["layer"]), int(selection["sample"]), lens)
 
     def _axes(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Axis, Axis]:
         lens, padding = Lens.of(selection.get("lens")), bool(selection.get("padding"))

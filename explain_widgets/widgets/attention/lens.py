@@ -177,6 +177,18 @@ class Lenses:
         self._made = [(base, lens, edges, made), *self._made[: _MOST_KEPT - 1]]
         return made
 
+    def read(self, layer: int, sample: int, lens: Lens) -> tuple[Attention, int]:
+        """`attention`, and the revision of the model that it was read of.
+
+        While a model is being trained it has changed again by then: of no earlier revision.
+        """
+        revision = self._live.revision
+        attention = self.attention(layer, sample, lens)
+        if self._live.revision != revision:  # the question has found that the model has changed
+            revision = self._live.revision
+            attention = self.attention(layer, sample, lens)
+        return attention, revision
+
     def _base(self, layer: AttentionLayer, sample: int, lens: Lens) -> Attention:
         """What is measured, before anything is hidden or grouped."""
         if layer.is_derived and lens.measure == "value-weighted":

@@ -147,8 +147,7 @@ class HeadNumbers:
         table = HeadTable(layers, [max(1, min(few, layer.queries // least)) for layer in layers])
         done = 0.0
         for number, layer in enumerate(layers):
-            revision = self._live.revision
-            attention = self._lenses.attention(number, sample, lens)
+            attention, revision = self._lenses.read(number, sample, lens)
             shown = [axis.shown for axis in self._lenses.axes(layer, sample, lens, padding)]
             counted = self._lenses.counted(layer, sample, lens)
             every, part = table.every[number], work[number] / sum(work) / layer.heads
