@@ -93,7 +93,10 @@ describe("sorting", () => {
     expect(texts).toEqual(["1.2", "n/a", "not finite", "…"]);
     expect(textOf(values, 0, 0)).toBe("1.23456 bits");
     const column = (values.columns as [Column])[0];
-    expect([30, 0.5, 0.03, 0.0012, 0].map((largest) => decimalsOf(column, largest))).toEqual([1, 2, 3, 4, 1]);
+    expect([30, 0.5, 0.03, 0.0012, 0.00003, 0].map((largest) => decimalsOf(column, largest))).toEqual([
+      1, 2, 3, 4, 6, 1,
+    ]);
+    expect([4, 6].map((decimals) => textOf(made([0.0000312]), 0, 0, decimals))).toEqual(["0.0000", "3.1e−5"]);
   });
 
   it("moves by rows, pages and to the ends, and no further", () => {

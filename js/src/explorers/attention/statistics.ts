@@ -1,7 +1,7 @@
 import { pick } from "../../kernel/arrays";
 import type { Answer } from "../../kernel/connection";
 import { NOT_FINITE, STRONGEST } from "../../marks/colour";
-import { exact } from "../../marks/numbers";
+import { exact, short } from "../../marks/numbers";
 import type { Place } from "./ahead";
 import type { Layer, Selection } from "./types";
 
@@ -76,9 +76,12 @@ export const columnOf = ({ columns }: HeadTable, key: string | null) =>
 export const numberOf = ({ values, columns }: HeadTable, row: number, column: number) =>
   values[row * columns.length + column] as number;
 
+/** More do not fit into a cell: such numbers are told by their powers of ten. */
+const MOST_DECIMALS = 4;
+
 /** Decimals of a column: more than it says where its largest value would be lost in them. */
 export function decimalsOf({ decimals }: Column, largest: number): number {
-  return largest > 0 ? Math.max(decimals, Math.min(6, 1 - Math.floor(Math.log10(largest)))) : decimals;
+  return largest > 0 ? Math.max(decimals, 1 - Math.floor(Math.log10(largest))) : decimals;
 }
 
 /** A value as it is shown: with so many decimals, or with all and its unit. */
@@ -87,7 +90,7 @@ export function textOf(table: HeadTable, row: number, column: number, decimals?:
   if (row >= table.done) return "…";
   if (Number.isNaN(value)) return "n/a";
   if (!Number.isFinite(value)) return "not finite";
-  if (decimals !== undefined) return value.toFixed(decimals);
+  if (decimals !== undefined) return decimals > MOST_DECIMALS ? short(value) : value.toFixed(decimals);
   return `${exact(value)} ${table.columns[column]?.unit ?? ""}`.trim();
 }
 
