@@ -207,20 +207,20 @@ def kernels_for(attention: Attention) -> Kernels | None:
     return Kernels(attention.query, attention.key, attention.scale, tuple(kinds), tuple(steps))
 
 
-def are_regular(sums: Tensor, empty_rows: float) -> bool:
-    """Whether all of the rows that have ``sums`` are numbers: neither NaN nor masked everywhere.
+def are_regular(sums: Tensor, may_be_empty: bool) -> bool:
+    """Whether the weights of rows, of which these are the sums, are numbers that kernels give.
 
-    Rows that are masked everywhere are regular where ``empty_rows`` is 0. It waits for the device.
+    ``may_be_empty``: rows of which all scores are −∞ are, being 0. It waits for the device.
 
     Examples
     --------
     >>> sums = torch.tensor([[1.5, 0.2], [0.0, -math.inf]])
-    >>> are_regular(sums, 0.0), are_regular(sums, math.nan)
+    >>> are_regular(sums, may_be_empty=True), are_regular(sums, may_be_empty=False)
     (True, False)
     """
     totals = sums[..., 1]
     # Nothing is below −∞ but what is not a number.
-    regular = totals >= -math.inf if empty_rows == 0 else totals > -math.inf
+    regular = totals >= -math.inf if may_be_empty else totals > -math.inf
     return bool(regular.all())
 
 

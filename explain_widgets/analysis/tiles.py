@@ -85,7 +85,9 @@ def _fused_picture(attention: Attention, head: Head, window: Window, some: Span)
         sums = attention._sums_of(heads, rows)
     else:
         sums = attention._streamed_sums(heads, rows, every)
-    if not fused.are_regular(sums, attention.empty_rows):
+    # Without a step that masks them, rows of −∞ alone are 0 / 0.
+    may_be_empty = bool(attention.steps) and attention.empty_rows == 0
+    if not fused.are_regular(sums, may_be_empty):
         return None
     picture = kernels.picture(heads, window, some, sums, head == "max")
     return picture / attention.heads if picture is not None and head == "mean" else picture

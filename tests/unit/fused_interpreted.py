@@ -234,6 +234,20 @@ def test_what_is_not_a_number_shows_as_with_torch_operations(value: float) -> No
     torch.testing.assert_close(found, in_blocks(attention, ask), equal_nan=True)
 
 
+@pytest.mark.parametrize("steps", [(), (Causal(10),)])
+def test_scores_that_are_infinitely_small(steps: tuple[ScoreStep, ...]) -> None:
+    attention = random(20, 30, 16, *steps)
+    attention.key.abs_()
+    attention.query[0, 3] = -INF
+
+    def ask(one: Attention) -> Tensor:
+        return one.tile(0, (0, 20), (0, 30), (20, 15))
+
+    found = ask(attention)
+    assert found[3].isnan().all() == (not steps)
+    torch.testing.assert_close(found, in_blocks(attention, ask), equal_nan=True)
+
+
 # --- where kernels are used, and where not ----------------------------------------------------
 
 
