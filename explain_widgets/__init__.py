@@ -1,6 +1,8 @@
 """Look inside a live PyTorch model from a notebook."""
 
 from explain_widgets.live.errors import (
+    ChannelError,
+    ComparisonError,
     ExplainError,
     GradientError,
     LayerError,
@@ -10,20 +12,26 @@ from explain_widgets.live.errors import (
     TargetError,
 )
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.muting import Mute
 from explain_widgets.live.samples import Samples
 from explain_widgets.widgets.attention import AttentionExplorer
+from explain_widgets.widgets.gallery import SampleGallery
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionExplorer",
+    "ChannelError",
+    "ComparisonError",
     "ExplainError",
     "GradientError",
     "LayerError",
     "LiveModel",
+    "Mute",
     "NeedsHomeThreadError",
     "NoAttentionError",
     "RunError",
+    "SampleGallery",
     "Samples",
     "TargetError",
 ]

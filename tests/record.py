@@ -22,18 +22,34 @@ SENTENCE = "The keys to the cabinet are unbelievably heavy."
 
 def requests(positions: int) -> list[tuple[str, dict[str, Any]]]:
     """What a view of one sample asks, as js/test/recorded.test.tsx needs it."""
-    lens = {"measure": "weights", "units": "tokens", "hide_sinks": False, "ablated": []}
+    lens = {
+        "measure": "weights",
+        "units": "tokens",
+        "hide_sinks": False,
+        "ablated": [],
+        "target": None,
+    }
     shown = {"sample": 0, "padding": False, "lens": lens}
     head = {"layer": 1, "query": 3, "rows": None, "keys": None, "size": [positions, positions]}
     heads = [{**shown, **head, "head": picked, "scale": "log"} for picked in (2, 3, "mean")]
+    other = {"sample": 0, "layer": 3, "head": 5, "model": 0}
+    compared = [
+        {**heads[0], "other": other, "comparison": comparison}
+        for comparison in ("side", "difference")
+    ]
     side = min(32, max(8, positions))
     return [
         ("colormap", {"name": "Blues"}),
         ("sample", shown),
         ("grid", {**shown, "scale": "log", "size": [side, side]}),
         *(("head", selection) for selection in heads),
+        ("statistics", shown),
         ("row", {"sample": 0, "layer": 1, "head": 2, "query": 5, "lens": lens}),
         ("column", {"sample": 0, "layer": 1, "head": 2, "key": 5, "lens": lens}),
+        ("other", {**shown, "model": 0}),
+        ("difference_colormap", {"name": "RdBu_r"}),
+        *(("compare", selection) for selection in compared),
+        ("other_row", {**other, "query": 5, "lens": lens}),
     ]
 
 

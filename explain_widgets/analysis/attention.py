@@ -292,13 +292,27 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> HeadStatistics:
         """What the head does, over ``rows`` (default: all queries).
 
-        ``keys`` (default: all) are the positions whose first and last are reported; weights on
-        other keys still count. ``tokens``: ids of the tokens, (keys,), for the induction score.
+        Parameters
+        ----------
+        head
+            A head, ``"mean"`` or ``"max"`` over the heads.
+        rows
+            (start, stop) of the queries that count.
+        keys
+            (start, stop): the first and last of these are reported; weights on others count too.
+        tokens
+            Ids of the tokens, (keys,), for the induction score.
+        sinks
+            (keys,) bool: the keys whose weight is the sink mass.
+        every
+            Look at each ``every``-th query only: a quick estimate.
         """
-        steps = self.statistics_steps(head, rows, keys, tokens)
+        steps = self.statistics_steps(head, rows, keys, tokens, sinks, every)
         while True:
             try:
                 next(steps)
@@ -312,6 +326,8 @@ class Attention:
         rows: Span | None = None,
         keys: Span | None = None,
         tokens: Sequence[int] | Tensor | None = None,
+        sinks: Tensor | None = None,
+        every: int = 1,
     ) -> Generator[float, None, HeadStatistics]:
         """`statistics` in steps, each of which yields the share that is done; it returns them."""
         rows = rows or (0, self.queries)
@@ -320,13 +336,17 @@ class Attention:
         _check_span("keys", (first, stop), self.keys)
         for _ in self.prepare_steps(head):
             yield 0.0
+        every = max(1, min(every, rows[1] - rows[0]))
+        seen = range(rows[0] + every // 2, rows[1], every)
         like = self.query.new_empty(0, dtype=self._dtype)
-        totals = HeadTotals(rows, (first, stop - 1), self.keys, tokens, like)
-        for some in self._row_chunks(rows):
-            for span, weights in self._chunk(head, some, (0, self.keys)):
-                totals.add(some, span, weights)
+        span = seen.start, seen.stop
+        totals = HeadTotals(span, (first, stop - 1), self.keys, tokens, sinks, like, every)
+        for start, end in self._row_chunks((0, len(seen))):
+            some = seen[start], seen[end - 1] + 1
+            for columns, weights in self._chunk(head, some, (0, self.keys), every):
+                totals.add(some, columns, weights)
             totals.end_rows()
-            yield (some[1] - rows[0]) / (rows[1] - rows[0])
+            yield end / len(seen)
         return totals.statistics(self.kind == "self", head != "max" and self.sums_to_one)
 
     @property

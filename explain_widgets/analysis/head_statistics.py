@@ -24,6 +24,8 @@ class HeadStatistics:
         Mean over the queries of Σ A |query − key|, in positions (self-attention only).
     first, last
         Mean weight on the first and on the last key.
+    sink
+        Mean over the queries of the weight on the keys that are sinks; None: it was not said which.
     previous, same, following
         Mean weight of a query on the position before it, on its own, and on the one after it
         (self-attention only).
@@ -33,17 +35,21 @@ class HeadStatistics:
         where no token comes twice.
     received
         (keys,): mean over the queries of the weight on each key.
+    every
+        All means are over each so-manyth query: 1 is exact.
     """
 
     entropy: float | None
     distance: float | None
     first: float
     last: float
+    sink: float | None
     previous: float | None
     same: float | None
     following: float | None
     induction: float | None
     received: Tensor = field(repr=False, compare=False)
+    every: int = 1
 
 
 def induction_keys(tokens: Sequence[int] | Tensor) -> list[int]:
@@ -77,8 +83,12 @@ class HeadTotals:
         Number of keys.
     tokens
         Token ids of the positions, for induction.
+    sinks
+        (keys,) bool: the keys that are sinks.
     like
         A tensor of the weights' dtype and device.
+    every
+        Of the rows only each so-manyth is added.
     """
 
     def __init__(
@@ -87,9 +97,13 @@ class HeadTotals:
         ends: tuple[int, int],
         keys: int,
         tokens: Sequence[int] | Tensor | None,
+        sinks: Tensor | None,
         like: Tensor,
+        every: int = 1,
     ) -> None:
-        self._rows, self._ends = rows, ends
+        self._ends, self._every = ends, every
+        self._queries = torch.arange(*rows, every, device=like.device)
+        self._sinks = None if sinks is None else sinks.to(like.device)
         self._received = like.new_zeros(keys)
         # Entropy, distance, first, last, previous, same, following, induction; those of one block
         # of rows on the device, the sum of all on the host in double precision.
@@ -101,7 +115,7 @@ class HeadTotals:
 
     def add(self, rows: Span, keys: Span, weights: Tensor) -> None:
         """Add a block of weights (rows, keys); a row's keys that were left out have none."""
-        block, queries = self._block, torch.arange(*rows, device=weights.device)
+        block, queries = self._block, torch.arange(*rows, self._every, device=weights.device)
         self._received[slice(*keys)] += weights.sum(0)
         block[0] += torch.special.entr(weights).sum()
         block[1] += _distance(weights, rows, keys, queries)
@@ -109,15 +123,9 @@ class HeadTotals:
             if keys[0] <= key < keys[1]:
                 block[index] += weights[:, key - keys[0]].sum()
         for index, offset in enumerate((-1, 0, 1), start=4):
-            diagonal = rows[0] + offset - keys[0]
-            if rows[0] - rows[1] < diagonal < keys[1] - keys[0]:
-                block[index] += weights.diagonal(diagonal).sum()
+            block[index] += _taken(weights, queries + offset, keys)
         if self._partners is not None:
-            places = self._partners[slice(*rows)] - keys[0]
-            # A position without a partner has −1, which lies before the first block as well.
-            is_here = (places >= 0) & (places < keys[1] - keys[0])
-            taken = weights.gather(1, places.clamp(0, keys[1] - keys[0] - 1)[:, None])[:, 0]
-            block[7] += torch.where(is_here, taken, 0).sum()
+            block[7] += _taken(weights, self._partners[queries], keys)
 
     def end_rows(self) -> None:
         """Take what was added to the host; called after each block of rows."""
@@ -126,22 +134,33 @@ class HeadTotals:
 
     def statistics(self, is_self: bool, sums_to_one: bool) -> HeadStatistics:
         """The means. ``is_self``: queries and keys are the same positions."""
-        count = self._rows[1] - self._rows[0]
+        count = len(self._queries)
         entropy, distance, first, last, previous, same, following, induction = self._sums
         partners = 0
         if self._partners is not None:
-            partners = int((self._partners[slice(*self._rows)] >= 0).sum())
+            partners = int((self._partners[self._queries] >= 0).sum())
+        sink = None if self._sinks is None else float(self._received[self._sinks].sum()) / count
         return HeadStatistics(
             entropy / math.log(2) / count if sums_to_one else None,
             distance / count if is_self and sums_to_one else None,
             first / count,
             last / count,
+            sink,
             previous / count if is_self else None,
             same / count if is_self else None,
             following / count if is_self else None,
             induction / partners if is_self and partners else None,
             self._received / count,
+            self._every,
         )
+
+
+def _taken(weights: Tensor, places: Tensor, keys: Span) -> Tensor:
+    """The sum of one weight a row, that on the key ``places`` (rows,), where that is in a block."""
+    inside = places - keys[0]
+    is_here = (places >= 0) & (inside >= 0) & (inside < weights.shape[1])
+    taken = weights.gather(1, inside.clamp(0, weights.shape[1] - 1)[:, None])[:, 0]
+    return torch.where(is_here, taken, 0).sum()
 
 
 def _distance(weights: Tensor, rows: Span, keys: Span, queries: Tensor) -> Tensor:

@@ -23,6 +23,10 @@ class TargetError(ExplainError, ValueError):
     """The target cannot be read from the model's output; pass a callable."""
 
 
+class ComparisonError(ExplainError, ValueError):
+    """Two things were to be compared that have not the same size."""
+
+
 class RunError(ExplainError, RuntimeError):
     """The model raised while it ran; the cause is chained."""
 
@@ -33,3 +37,7 @@ class NeedsHomeThreadError(ExplainError):
     Raised on other threads for models that cannot be copied and for models that draw random
     numbers. Widgets catch it, say that they wait for the cell, and run there.
     """
+
+
+class ChannelError(ExplainError, ValueError):
+    """A channel, or its unit at a position, that is not there."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from explain_widgets.analysis.alignment import Alignment
@@ -17,7 +16,7 @@ from explain_widgets.live.alignments import Followed, alignment_of, followed
 from explain_widgets.live.entries import Call, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
 from explain_widgets.live.filter_weights import geometry
-from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.gradients import differentiated, swapped
 from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.lookup import Table, called, layer_name
 from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, shape
@@ -174,12 +173,27 @@ class FeatureReader:
         self._listed.clear()
         self._traced.clear()
 
-    def activation(self, layer: int | str, sample: int, entry: int | str | None) -> Tensor:
-        """See `LiveModel.activation`."""
+    def spot(self, layer: int | str, sample: int, entry: int | str | None) -> Spot:
+        """The call and the entry that are meant, by name."""
         call = self._call(layer, sample)
-        spot = (call.name, pick_entry(call, entry).name)
-        kept: Tensor | None = self._store.get(("activation", sample, *spot))
-        return self._read(sample, spot)[spot] if kept is None else kept
+        return call.name, pick_entry(call, entry).name
+
+    def activation(
+        self,
+        layer: int | str,
+        sample: int,
+        entry: int | str | None,
+        without: Hashable = None,
+        wanted: Wanted | None = None,
+    ) -> Tensor:
+        """See `LiveModel.activation`.
+
+        ``without``: what is left out of the forward, for which a run needs to be ``wanted``.
+        """
+        spot = self.spot(layer, sample, entry)
+        which = (sample, without) if wanted else (sample,)
+        kept: Tensor | None = self._store.get(("activation", *which, *spot))
+        return self._read(sample, spot, which, wanted)[spot] if kept is None else kept
 
     def gradient(
         self, layer: int | str, sample: int, target: Target, entry: int | str | None
@@ -187,8 +201,7 @@ class FeatureReader:
         """See `LiveModel.gradient`."""
         if layer == "input":
             return self._input_gradient(sample, target, entry)
-        call = self._call(layer, sample)
-        spot = (call.name, pick_entry(call, entry).name)
+        spot = self.spot(layer, sample, entry)
         key = _target_key(target)
         kept: Tensor | None = self._store.get(("gradient", sample, key, *spot))
         if key is not None and kept is not None:
@@ -197,7 +210,7 @@ class FeatureReader:
         if key is not None:
             self._keep("gradient", (sample, key), found, spot)
         if spot not in found:
-            raise GradientError(f"The target does not depend on the output of layer {call.name!r}.")
+            raise GradientError(f"The target does not depend on the output of layer {spot[0]!r}.")
         return found[spot]
 
     def image_shape(self, sample: int) -> Shape | None:
@@ -229,15 +242,21 @@ class FeatureReader:
         self._layouts.append(Layouts(table.calls, table.rows, self._module(), inputs))
         return self._layouts[-1]
 
-    def _read(self, sample: int, spot: Spot | None) -> dict[Spot, Tensor]:
+    def _read(
+        self,
+        sample: int,
+        spot: Spot | None,
+        which: tuple[Hashable, ...] = (),
+        wanted: Wanted | None = None,
+    ) -> dict[Spot, Tensor]:
         """Read all activations that there is room for, that of ``spot`` in any case."""
         room = Room(self._store.limit // 2, spot)
-        run = self._run(sample, Wanted(activations=room.keeps))
+        run = self._run(sample, replace(wanted or Wanted(), activations=room.keeps))
         assert run.recorder is not None
         found = run.recorder.activations
         if spot is not None and spot not in found:
             pick_entry(called(spot[0], run.recorder.calls), spot[1])  # raises, and says why
-        self._keep("activation", (sample,), found, spot)
+        self._keep("activation", which or (sample,), found, spot)
         return found
 
     def _traces(self, sample: int, source: Followed) -> dict[Spot, Traced]:
@@ -301,8 +320,7 @@ class FeatureReader:
         args, kwargs = self._inputs(sample)
         tensor = _input_tensor(args, kwargs, entry)
         leaf = tensor.detach().clone().requires_grad_()
-        swap = lambda value: leaf if value is tensor else value  # noqa: E731
-        inputs = torch.utils._pytree.tree_map_only(Tensor, swap, (args, kwargs))
+        inputs = swapped((args, kwargs), tensor, leaf)
         found: list[Tensor | None] = []
 
         def differentiate(run: Run) -> None:

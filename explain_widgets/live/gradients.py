@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,19 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.errors import GradientError
+from explain_widgets.live.modules import flat_tensors
+
+
+def floating_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The first tensor of floating point that a model is called with, masks and biases left out."""
+    named = [v for name, v in kwargs.items() if "mask" not in name and "bias" not in name]
+    return next((t for t in flat_tensors((args, named)) if t.is_floating_point()), None)
+
+
+def swapped(inputs: Any, old: Tensor, new: Tensor) -> Any:
+    """Arguments, however nested, with one of their tensors in the place of another."""
+    swap = lambda value: new if value is old else value  # noqa: E731
+    return torch.utils._pytree.tree_map_only(Tensor, swap, inputs)
 
 
 def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | None, ...]:

@@ -10,6 +10,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from explain_widgets.live.errors import NeedsHomeThreadError
+
+if TYPE_CHECKING:
+    import torch
+
+    from explain_widgets.live.samples import Sample, Samples
 
 
 class Home:
@@ -35,6 +43,22 @@ class Home:
         In a plain program the thread always runs the user's code while it is alive.
         """
         return running_code(self._ident) is not None
+
+    def read(self, samples: Samples, index: int, device: torch.device | None = None) -> Sample:
+        """A sample, its tensors on ``device``, read without moving the user's random numbers.
+
+        Raises
+        ------
+        NeedsHomeThreadError
+            When reading draws random numbers and this is another thread.
+        """
+        at_home = self.is_current()
+        if samples.draws_random and not at_home:
+            raise NeedsHomeThreadError(
+                "Reading a sample draws random numbers, which a running cell may be drawing as "
+                "well: waiting for it to end."
+            )
+        return samples.get(index, device=device, keep_random_state=at_home)
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the home thread as soon as no cell runs there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,26 +13,34 @@ import torch
 from torch import Tensor, nn
 
 from explain_widgets.analysis.alignment import Alignment
+from explain_widgets.analysis.ascent import Reduce
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.analysis.filters import Filters
+from explain_widgets.live.access import Access
+from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
-from explain_widgets.live.attention.ablation import Ablations, HeadAblation
+from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
 from explain_widgets.live.entries import Calls, Entry
-from explain_widgets.live.errors import NeedsHomeThreadError
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
 from explain_widgets.live.freshness import STEPS, WeightState, weight_state
+from explain_widgets.live.goal import Goal
 from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.head_statistics import HeadSummary, head_summaries
+from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import GENERATED, Table
 from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
+from explain_widgets.live.muting import Mute
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
+from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
-from explain_widgets.live.targets import Target, target_value
+from explain_widgets.live.targets import Target, logits, target_value
+from explain_widgets.live.without import Without, WithoutReader
 
 READ_DURING_TRAINING = "read during training"
 
@@ -106,6 +115,17 @@ class LiveModel:
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
         self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
+        self._access = Access(
+            self.samples,
+            self._sample,
+            self._reading,
+            self._run,
+            self._target,
+            lambda: self.model,
+            lambda: self._revision,
+            self._store,
+        )
+        self._without = WithoutReader(self._access, self._attention, self._features)
         self._revision = 0
         self._lock = threading.RLock()
         self._questions = 0  # nested ones count: they belong to the outermost
@@ -133,7 +153,9 @@ class LiveModel:
         """Number of the state of the model that was read last: it grows with each change seen."""
         return self._revision
 
-    def output(self, sample: int = 0, ablate: Iterable[HeadAblation] = ()) -> Any:
+    def output(
+        self, sample: int = 0, ablate: Iterable[HeadAblation] = (), mute: Iterable[Mute] = ()
+    ) -> Any:
         """The model's output for a sample, detached, as the model itself returns it.
 
         Parameters
@@ -142,6 +164,9 @@ class LiveModel:
             Which sample.
         ablate
             Attention heads that are taken out of this run: (layer, head, "zero" or "mean").
+        mute
+            Channels of modules that are taken out of it: (layer, channel, "zero" or "mean"), see
+            `Mute`.
 
         Returns
         -------
@@ -149,17 +174,50 @@ class LiveModel:
             Tensors, or the containers the model returns, with every tensor detached.
         """
         with self._reading():
-            without = self._attention.ablations(ablate, sample)
+            without = self._without.checked(ablate, mute, sample)
             key = ("output", sample, without)
             return self._kept(key, lambda: self._read_output(sample, without))
 
-    def output_change(self, ablate: Iterable[HeadAblation], sample: int = 0) -> OutputChange:
-        """How the output changes when attention heads are taken out of the forward.
+    def class_scores(self, sample: int = 0) -> Tensor:
+        """The scores that classes are predicted from: the logits of one sample.
+
+        Unlike `output` it keeps no more than these.
+
+        Returns
+        -------
+        Tensor
+            (classes,), detached; (1,) where the model returns a single number. Of outputs
+            (1, time, vocabulary) those at the last unpadded position.
+
+        Raises
+        ------
+        TargetError
+            When no class scores can be told in the model's output.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.class_scores(sample=2).softmax(0).shape
+        torch.Size([3])
+        """
+        with self._reading():
+            return self._kept(("scores", sample), lambda: self._read_scores(sample))
+
+    def output_change(
+        self, ablate: Iterable[HeadAblation] = (), sample: int = 0, mute: Iterable[Mute] = ()
+    ) -> OutputChange:
+        """How the output changes when attention heads or channels are taken out of the forward.
+
+        Parameters
+        ----------
+        ablate, sample, mute
+            As in `output`.
 
         Raises
         ------
         ValueError
-            When there is no such head, or the outputs cannot be compared.
+            When there is no such head or channel, or the outputs cannot be compared.
 
         Examples
         --------
@@ -168,11 +226,24 @@ class LiveModel:
         >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
         >>> live.output_change([(0, 2, "zero")]).cosine < 1
         True
+        >>> live.output_change(mute=[("linear1", 7)]).difference > 0
+        True
         """
-        ablate = list(ablate)
         with self._reading():
-            outputs = self.output(sample), self.output(sample, ablate)
-            return output_change(*outputs, self._last_position(sample))
+            without = self._without.checked(ablate, mute, sample)
+            outputs = self.output(sample), self.output(sample, without.heads, without.channels)
+            change = output_change(*outputs, self._last_position(sample))
+            return replace(change, note=self._without.note(without, sample))
+
+    def read_means(self, mute: Iterable[Mute], sample: int = 0) -> Iterator[tuple[int, int]]:
+        """Read what channels are muted to by ``"mean"``: after each sample, how many of at most.
+
+        What is read with such channels muted does this by itself, all at once; here others may
+        ask in between.
+        """
+        with self._reading():
+            without = self._without.checked((), mute, sample)
+        return self._without.means(without, sample)
 
     def modules(self, sample: int = 0) -> list[ModuleRow]:
         """The module table in call order; modules that were not called come last."""
@@ -261,7 +332,13 @@ class LiveModel:
             return self._features.alignment(layer, sample, entry, layout)
 
     def activation(
-        self, layer: int | str, sample: int = 0, entry: int | str | None = None
+        self,
+        layer: int | str,
+        sample: int = 0,
+        entry: int | str | None = None,
+        *,
+        ablate: Iterable[HeadAblation] = (),
+        mute: Iterable[Mute] = (),
     ) -> Tensor:
         """The output tensor of a module.
 
@@ -275,6 +352,8 @@ class LiveModel:
         entry
             Of several tensors in the output, the one by this name (``"1.0"``,
             ``"hidden_states.3"``) or index of `entries`; None: the first of floating point.
+        ablate, mute
+            What is taken out of the forward, as in `output`.
 
         Returns
         -------
@@ -287,7 +366,9 @@ class LiveModel:
             When there is no such layer or entry, it was never called, or it returns no tensor.
         """
         with self._reading():
-            return self._features.activation(layer, sample, entry)
+            without = self._without.checked(ablate, mute, sample)
+            wanted = self._without.wanted(without, sample)
+            return self._features.activation(layer, sample, entry, without, wanted)
 
     def gradient(
         self,
@@ -475,6 +556,79 @@ class LiveModel:
         with self._reading():
             return self._attention.gradient(layer, sample, target)
 
+    def maximise(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        *,
+        position: int | tuple[int, ...] | None = None,
+        reduce: Reduce = "mean",
+        entry: int | str | None = None,
+        layout: str | Iterable[str] | None = None,
+        **options: Any,
+    ) -> Iterator[AscentStep]:
+        """Seek the input that a channel, a unit or a class answers to most, a step at a time.
+
+        One run a step; between two steps others may ask. Closing the iterator ends it.
+
+        Parameters
+        ----------
+        layer, entry, layout
+            As in `layout`; ``layer=None``: the model's output.
+        channel
+            Index of a channel; of the output, of a class, whose logit is maximised. Or a callable
+            from the activation (or output) to a scalar.
+        sample
+            Where to start, and what the other inputs are.
+        position
+            Of one unit, on the map of the channel: (row, column), or a number where there is one
+            row. None: all positions.
+        reduce
+            Of all positions: the ``"mean"``; or the mean of the ``"squares"`` of positive values,
+            which shows patterns also where the mean is linear in the input and a plain picture
+            maximises it, as of a first convolution.
+        **options
+            How it is sought, see `AscentOptions`: ``start``, ``steps``, ``seed``, ``jitter``, ….
+
+        Returns
+        -------
+        Iterator
+            An `AscentStep` for the start and for each step, with ``image``, shaped as the input,
+            and ``value``.
+
+        Raises
+        ------
+        GradientError
+            When the input has no gradient (token ids), or the channel does not depend on it.
+        LayerError, ChannelError, TargetError
+            When there is no such layer, channel, position or class.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(1, 4, 3), torch.rand(2, 1, 16, 16))
+        >>> for step in live.maximise("", 3, position=(6, 6), steps=8): picture = step.image
+        """
+        settings = AscentOptions(**options)
+        spot, laid_out = None, None
+        if layer is not None:
+            with self._reading():
+                spot = self._features.spot(layer, sample, entry)
+                laid_out = self._features.layout(layer, sample, entry, layout)
+        goal = Goal(channel, spot, laid_out, position, reduce)
+        return ascend(self._access, goal, sample, settings)
+
+    def maximised(
+        self,
+        layer: int | str | None,
+        channel: int | Callable[[Any], Tensor],
+        sample: int = 0,
+        **options: Any,
+    ) -> AscentStep:
+        """The last step of `maximise`, which takes the same."""
+        return deque(self.maximise(layer, channel, sample, **options), maxlen=1).pop()
+
     def token_lists(self, sample: int = 0) -> dict[str, list[Token]]:
         """The tokens of a sample by the name of their argument, and those that were generated.
 
@@ -489,29 +643,89 @@ class LiveModel:
         with self._reading():
             loaded = self.samples[sample]
             lists = dict(loaded.token_lists)
-            table = self._tables.get(sample)
-            layers = [] if table is None or table.attention is None else table.attention
-            prompt = next((layer.prompt for layer in layers if layer.prompt is not None), None)
-            if prompt is None or table is None or table.generated is None:
-                return lists
-            queries = max(layer.queries for layer in layers if layer.prompt is not None)
-            tokens = loaded.read_tokens(table.generated[:queries])
-            # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
-            if tokens is not None and len(tokens) == queries:
+            layers, ids = self._generation(sample)
+            tokens = None if ids is None else loaded.read_tokens(ids)
+            if tokens is not None:
+                prompt = layers[0].prompt or 0
                 lists[GENERATED] = [
                     token._replace(generated=position >= prompt)
                     for position, token in enumerate(tokens)
                 ]
             return lists
 
+    def token_ids(self, sample: int = 0) -> dict[str, Tensor]:
+        """The ids, (tokens,), of `token_lists` by the same names; they need no tokenizer."""
+        with self._reading():
+            ids = self.samples[sample].token_ids
+            generated = self._generation(sample)[1]
+            return ids if generated is None else {**ids, GENERATED: generated}
+
+    def _generation(self, sample: int) -> tuple[list[AttentionLayer], Tensor | None]:
+        """The attention over generated text, and the ids (tokens,) that it was about."""
+        table = self._tables.get(sample)
+        if table is None or table.attention is None or table.generated is None:
+            return [], None
+        layers = [layer for layer in table.attention if layer.prompt is not None]
+        queries = max((layer.queries for layer in layers), default=0)
+        # Without the prompt (it was given as embeddings) the places of its tokens are unknown.
+        is_whole = 0 < queries <= len(table.generated)
+        return layers, table.generated[:queries] if is_whole else None
+
+    def head_statistics(self, sample: int = 0, every: int = 1) -> list[HeadSummary]:
+        """What every head of every attention call does, in numbers.
+
+        Over the queries that are no padding. Sinks are the first token, separators and
+        punctuation; without a tokenizer the first position alone. The induction score needs the ids
+        of tokens, and one that comes twice.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        every
+            Look at each ``every``-th query only, where an input is long: a quick estimate.
+
+        Returns
+        -------
+        list of HeadSummary
+            By layer and head; ``to_dict()`` of each is the row of a table.
+
+        Examples
+        --------
+        >>> import pandas, torch, explain_widgets as xw
+        >>> layer = torch.nn.TransformerEncoderLayer(16, 2, batch_first=True)
+        >>> live = xw.LiveModel(layer, torch.randn(3, 5, 16))
+        >>> pandas.DataFrame([one.to_dict() for one in live.head_statistics()])["head"].tolist()
+        [0, 1]
+        """
+        return list(head_summaries(self, sample, every))
+
+    def with_model(self, model: nn.Module) -> LiveModel:
+        """Another model on the same samples, called and run in the same way.
+
+        Examples
+        --------
+        >>> import copy, torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> torch.equal(live.with_model(copy.deepcopy(live.model)).output(1), live.output(1))
+        True
+        """
+        memory, how = self._store.limit, self._runner.how
+        return LiveModel(model, self.samples, memory=memory, **how)
+
+    @property
+    def home(self) -> Home:
+        """The notebook's own thread, in which every run is allowed."""
+        return self._runner.home
+
     @property
     def is_home(self) -> bool:
-        """Whether the calling thread is the notebook's own, in which every run is allowed."""
-        return self._runner.home.is_current()
+        """Whether the calling thread is `home`."""
+        return self.home.is_current()
 
     def call_when_free(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the notebook's thread once no cell runs; False: there is no way."""
-        return self._runner.home.call_when_free(function)
+        return self.home.call_when_free(function)
 
     def refresh(self) -> None:
         """Forget what was read: the next question runs the model again."""
@@ -579,7 +793,8 @@ class LiveModel:
         args, kwargs = inputs or self._inputs(sample)
         run = self._runner.run(args, kwargs, wanted, gradients, then)
         self._mixed = self._mixed or run.mixed
-        if run.recorder is not None:
+        # A run of something else than the sample, or of a part of it, is not what the table shows.
+        if run.recorder is not None and inputs is None and (not wanted or not wanted.outputs):
             known = self._tables.get(sample)
             rows, calls = run.recorder.table(), self._shared(run.recorder.calls)
             self._tables[sample] = (
@@ -597,19 +812,21 @@ class LiveModel:
         return loaded.args, loaded.kwargs
 
     def _sample(self, sample: int) -> Sample:
-        at_home = self.is_home
-        if self.samples.draws_random and not at_home:
-            raise NeedsHomeThreadError(
-                "Reading a sample draws random numbers, which a running cell may be drawing as "
-                "well: waiting for it to end."
-            )
-        return self.samples.get(sample, device=self.device, keep_random_state=at_home)
+        return self.home.read(self.samples, sample, self.device)
 
-    def _read_output(self, sample: int, without: Ablations) -> Any:
-        wanted = self._attention.wanted(sample, without)
-        output = _detached(self._run(sample, wanted).output)
+    def _read_output(self, sample: int, without: Without) -> Any:
+        output = _detached(self._run(sample, self._without.wanted(without, sample)).output)
         self._store.put(("output", sample, without), output, _bytes(output))
         return output
+
+    def _read_scores(self, sample: int) -> Tensor:
+        output = self._store.get(("output", sample, Without()))
+        if output is None:
+            output = self._run(sample, None).output
+        # A copy: a row of a large output would keep all of it.
+        scores = logits(output, self._last_position(sample)).detach().clone()
+        self._store.put(("scores", sample), scores, scores.nbytes)
+        return scores
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
         return target_value(output, target, self._last_position(sample))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,3 +156,21 @@ def first_tensor(value: object) -> Tensor | None:
     tensors = list(flat_tensors(value))
     floating = (t for t in tensors if t.is_floating_point() or t.is_complex())
     return next(floating, tensors[0] if tensors else None)
+
+
+def with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
+    """``output`` with one of its tensors replaced."""
+    if output is old:
+        return new
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(with_tensor(item, old, new) for item in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(with_tensor(item, old, new) for item in output)
+    if isinstance(output, dict):
+        items = {key: with_tensor(item, old, new) for key, item in output.items()}
+        return type(output)(items) if type(output) is dict else type(output)(**items)
+    if hasattr(output, "__dataclass_fields__"):
+        entries = {name: getattr(output, name) for name in output.__dataclass_fields__}
+        changed = {name: with_tensor(item, old, new) for name, item in entries.items()}
+        return dataclasses.replace(output, **changed)
+    return output

@@ -37,6 +37,8 @@ class OutputChange:
         How many classes there are; 0 without logits.
     divergence
         KL(before ‖ after) of all classes in bits; None without logits.
+    note
+        What the numbers rest on, in words, or "".
     """
 
     cosine: float
@@ -47,6 +49,7 @@ class OutputChange:
     after: tuple[float, ...] = ()
     count: int = 0
     divergence: float | None = None
+    note: str = ""
 
 
 def output_change(before: Any, after: Any, last: int = -1) -> OutputChange:

@@ -11,8 +11,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,25 @@ from explain_widgets.live.modules import (
     module_paths,
     named_tensors,
     shape,
+    with_tensor,
 )
 
 Spot: TypeAlias = tuple[str, str]
 """Where a tensor comes out: name of the call (``"block"``, ``"block:1"``) and of the entry."""
+
+
+class Outputs(Protocol):
+    """Looks at what every call returns, and may put something else in its place."""
+
+    def __call__(self, call: str, output: Any) -> Any:
+        """What goes on in the place of ``output``; None: itself."""
+
+    def check(self) -> None:
+        """Called after the forward: raises where what was to happen has not."""
+
+
+class EnoughError(BaseException):
+    """Ends a run after the last call that is wanted; no model catches it by mistake."""
 
 
 @dataclass
@@ -48,6 +63,8 @@ class Wanted:
     gradients of those that are kept will be asked for, too. ``below_python``: look for it among
     basic operations alone. ``ablate``: what happens to the heads of some attention calls.
     ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
+    ``outputs``: what happens to what modules return. ``last``: name of the call after which the
+    rest of the run is of no interest.
     """
 
     activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
@@ -59,6 +76,8 @@ class Wanted:
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
     beside: AbstractContextManager[Any] | None = None
     seen: Callable[[Spot, Tensor], None] | None = None
+    outputs: Outputs | None = None
+    last: str | None = None
 
 
 @dataclass
@@ -80,13 +99,20 @@ class Recorder:
         What to keep.
     counts
         The numbers of parameters by module, where they are known.
+    may_end
+        Whether an exception may end the run after the last call that is wanted.
     """
 
     def __init__(
-        self, module: nn.Module, wanted: Wanted, counts: dict[str, int] | None = None
+        self,
+        module: nn.Module,
+        wanted: Wanted,
+        counts: dict[str, int] | None = None,
+        may_end: bool = False,
     ) -> None:
         self._module = module
         self._wanted = wanted
+        self._may_end = may_end
         self._rows = empty_rows(module, counts)
         self._paths = module_paths(module)
         self._stack: list[_Running] = []
@@ -185,8 +211,18 @@ class Recorder:
 
     def _left(self, output: Any) -> Any:
         running, wanted = self._stack.pop(), self._wanted
-        row, call = running.row, running.call
-        self._clock.add(row, running.started)
+        self._clock.add(running.row, running.started)
+        instead = None
+        if wanted.outputs is not None and output is not None:
+            instead = wanted.outputs(running.call.name, output)
+        if self._may_end and running.call.name == wanted.last:
+            raise EnoughError
+        watched = self._record(running, output if instead is None else instead)
+        return instead if watched is None else watched
+
+    def _record(self, running: _Running, output: Any) -> Any:
+        """Note what a call returned; what is to take its place, or None."""
+        row, call, wanted = running.row, running.call, self._wanted
         tensors = dict(named_tensors(output))
         row.bytes += sum(map(_bytes, tensors.values()))
         call.entries = tuple(entry_of(name, tensor) for name, tensor in tensors.items())
@@ -230,7 +266,7 @@ class Recorder:
             else:
                 continue
             if begun is not tensor:
-                going_on = _with_tensor(going_on, tensor, begun)
+                going_on = with_tensor(going_on, tensor, begun)
         return None if going_on is output else going_on
 
     def _watch_gradient(self, spot: Spot, tensor: Tensor, running: _Running) -> Tensor:
@@ -275,23 +311,6 @@ def _memory(tensor: Tensor) -> int:
         return tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):  # sparse, or inside torch.func
         return 0
-
-
-def _with_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
-    """``output`` with one of its tensors replaced."""
-    if output is old:
-        return new
-    if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return type(output)(*(_with_tensor(item, old, new) for item in output))
-    if isinstance(output, (tuple, list)):
-        return type(output)(_with_tensor(item, old, new) for item in output)
-    if isinstance(output, dict):
-        items = {key: _with_tensor(item, old, new) for key, item in output.items()}
-        return type(output)(items) if type(output) is dict else type(output)(**items)
-    if hasattr(output, "__dataclass_fields__"):
-        fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
-        return replace(output, **{k: _with_tensor(v, old, new) for k, v in fields.items()})
-    return output
 
 
 class _Clock:

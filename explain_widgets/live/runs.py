@@ -10,7 +10,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -27,7 +27,7 @@ from explain_widgets.live.freshness import STEPS, model_tensors, quick_state
 from explain_widgets.live.home import Home
 from explain_widgets.live.modules import flat_tensors
 from explain_widgets.live.randomness import NoRandomDraws, kept_random_state
-from explain_widgets.live.recorder import Recorder, Wanted
+from explain_widgets.live.recorder import EnoughError, Recorder, Wanted
 from explain_widgets.live.twin import (
     Borrowed,
     CannotCopyError,
@@ -88,6 +88,11 @@ class Runner:
     def model(self) -> nn.Module:
         """The user's model, without wrappers that only change how it runs."""
         return self._model
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the model is run: what another runner is given to do the same."""
+        return {"forward": self._forward, "train_mode": self._train_mode}
 
     def tensors(self) -> list[Tensor]:
         """All that the model computes with, also what is neither a parameter nor a buffer.
@@ -214,22 +219,27 @@ class Runner:
         tensors = self.tensors()
         before = quick_state(tensors)
         with ExitStack() as stack:
-            stack.enter_context(_plain_thread(gradients != "none"))
+            stack.enter_context(plain_thread(gradients != "none"))
             run.module = module = stack.enter_context(self._runs.ready(self._train_mode))
             run.parameters = stack.enter_context(self._parameters(module, gradients, snapshot))
             if wanted is not None:
-                recorder = Recorder(module, wanted, self._runs.counts)
+                # The user's own model is left in the way it leaves itself: not by an exception.
+                may_end = isinstance(self._runs, Twin)
+                recorder = Recorder(module, wanted, self._runs.counts, may_end)
                 run.recorder = stack.enter_context(recorder.attached())
                 if wanted.beside is not None:
                     stack.enter_context(wanted.beside)
             capture = self._capture(run, wanted, module)
             try:
-                with capture.looking() if capture else self._plain_paths(wanted):
+                looking = capture.looking() if capture else self._plain_paths(wanted)
+                with suppress(EnoughError), looking:
                     run.output = self._call(module, args, kwargs)
             except Exception as error:
                 raise RunError(f"The model raised {type(error).__name__}: {error}") from error
             if run.recorder is not None:
                 run.recorder.forward_ended()
+            if wanted is not None and wanted.outputs is not None:
+                wanted.outputs.check()
             try:
                 then(run)
             except RuntimeError as error:
@@ -309,7 +319,7 @@ class _MovedError(Exception):
 
 
 @contextmanager
-def _plain_thread(differentiable: bool) -> Iterator[None]:
+def plain_thread(differentiable: bool) -> Iterator[None]:
     """Grad mode, inference mode and autocast are per thread: set, whatever the caller has."""
     # Asking sets it up: a new thread would else multiply matrices with another number of threads
     # than `torch.set_num_threads` says, and round differently.

@@ -13,6 +13,9 @@ from explain_widgets.pictures.quantise import LEVELS
 SEQUENTIAL = ("Blues", "Greens", "Oranges", "Purples", "Greys", "viridis", "magma", "cividis")
 """What the menu of a sequential picture offers; any other map of matplotlib can be set by name."""
 
+DIVERGING = ("RdBu_r", "PuOr_r", "PRGn", "BrBG", "coolwarm", "seismic")
+"""The same of signed pictures: the middle of the map is zero."""
+
 # What is no number must not look like one: no map above has this colour.
 NOT_FINITE_COLOUR = (255, 0, 170)
 

@@ -86,16 +86,16 @@ def weights_picture(weights: npt.NDArray[np.floating], scale: Scale) -> Picture:
 
 
 def signed_picture(
-    values: npt.NDArray[np.floating], largest: float | None = None, per_channel: bool = False
+    values: npt.NDArray[np.floating], limit: float | None = None, per_channel: bool = False
 ) -> Picture:
-    """Signed maps (channels, rows, columns) as a picture: 127 is zero, the scale symmetric.
+    """Signed numbers as a picture for a diverging map: 127 is zero, the scale symmetric.
 
     Parameters
     ----------
     values
-        The maps.
-    largest
-        The number that 254 stands for (and −``largest`` is 0), so that pages of one layer are
+        Of any shape; with ``per_channel`` maps, (channels, rows, columns).
+    limit
+        The number that 254 stands for (and −``limit`` is 0), so that pages of one layer are
         drawn alike; None: the largest magnitude in ``values``. What is beyond is clipped.
     per_channel
         Each channel to its own largest magnitude instead: ``limits`` holds them.
@@ -105,21 +105,21 @@ def signed_picture(
     >>> signed_picture(np.array([[[-2.0, 0.0, 1.0]]], dtype=np.float32)).levels.tolist()
     [[[0, 127, 191]]]
     """
-    limits = None
+    limits, is_given = None, limit is not None
     if per_channel:
         limits = _magnitudes(values.reshape(len(values), -1))
         values = values / np.where(limits > 0, limits, 1.0)[:, None, None].astype(values.dtype)
-        limit, note = 1.0, "uint8 of each channel ÷ its largest magnitude; zero is white"
+        limit, note = 1.0, "uint8 of each channel ÷ its largest magnitude"
     else:
-        limit = float(_magnitudes(values.reshape(1, -1))[0]) if largest is None else largest
-        note = f"uint8 of ±{limit:.3g}; zero is white"
+        limit = float(_magnitudes(values.reshape(1, -1))[0]) if limit is None else limit
+        note = f"uint8 of ±{limit:.3g}"
     # In place from here on: while a slider moves there are many.
     scaled = values / values.dtype.type(limit if limit > 0 else 1.0)
     scaled *= _ZERO
     known = None if np.isfinite(scaled.sum()) else np.isfinite(values)
     if known is not None:
         scaled[~known] = 0
-    if largest is not None:
+    if is_given:
         np.clip(scaled, -_ZERO, _ZERO, out=scaled)
     np.rint(scaled, out=scaled)
     scaled += _ZERO

@@ -17,7 +17,9 @@ import traitlets
 from IPython.display import display
 
 from explain_widgets.live.errors import ExplainError, NeedsHomeThreadError
+from explain_widgets.live.home import Home
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.samples import Samples
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
@@ -55,7 +57,17 @@ class Explorer(anywidget.AnyWidget):
         A `LiveModel`, or a model to make one of with ``samples`` and ``options``.
     samples, **options
         As for `LiveModel`; only with a model.
+
+    Attributes
+    ----------
+    samples
+        What is looked at.
+    live
+        The live model that is looked into; None where an explorer shows samples alone.
     """
+
+    samples: Samples
+    live: LiveModel | None
 
     sample = traitlets.Int(0).tag(sync=True)
     """Index of the sample."""
@@ -77,11 +89,10 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, model: Any, samples: Any = None, **options: Any) -> None:
         traits = {name: options.pop(name) for name in list(options) if self.has_trait(name)}
-        self.live = _as_live(model, samples, options)
+        self.samples, self.live = self._open(model, samples, options)
         self._owns_live = self.live is not model
-        super().__init__(
-            sample_count=self._count_samples(), can_append=self.live.samples.reads_text
-        )
+        self._home = Home() if self.live is None else self.live.home
+        super().__init__(sample_count=self._count_samples(), can_append=self.samples.reads_text)
         self._answers = self._make_answers()
         self.on_msg(self._receive)
         self._prepare()
@@ -89,9 +100,16 @@ class Explorer(anywidget.AnyWidget):
             for name, value in traits.items():
                 setattr(self, name, value)
 
+    def _open(
+        self, model: Any, samples: Any, options: dict[str, Any]
+    ) -> tuple[Samples, LiveModel | None]:
+        """What is looked at, and the live model of it."""
+        live = as_live(model, samples, options)
+        return live.samples, live
+
     def _make_answers(self) -> Answers:
         """What answers the requests."""
-        return Answers(self.live.samples)
+        return Answers(self.samples)
 
     def _prepare(self) -> None:
         """What a subclass reads before its traits are set."""
@@ -112,8 +130,9 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget and give back what it holds (a live model of one's own stays)."""
-        if self.__dict__.get("_owns_live"):  # what failed to be made owns nothing
-            self.live.close()
+        live = self.__dict__.get("live")  # what failed to be made owns nothing
+        if live is not None and self._owns_live:
+            live.close()
         super().close()
 
     def open(self) -> None:
@@ -131,7 +150,7 @@ class Explorer(anywidget.AnyWidget):
             # At once: it says that the kernel is there, also while the worker is at work.
             self._post_reply(request, Reply(), time.perf_counter(), partial=False)
             return
-        worker = worker_of(self.live)
+        worker = worker_of(self.samples if self.live is None else self.live)
         if request.kind == "stop":
             worker.stop(str(request.selection.get("id")))
             return
@@ -166,7 +185,7 @@ class Explorer(anywidget.AnyWidget):
             if last is not None:
                 self._post_reply(request, last, started, partial=False)
         except NeedsHomeThreadError as error:
-            if not at_home and self.live.call_when_free(lambda: self._answer_at_home(request)):
+            if not at_home and self._home.call_when_free(lambda: self._answer_at_home(request)):
                 self._post(request, {"waiting": str(error)})
             else:
                 self._post(request, {"error": str(error)})
@@ -217,8 +236,7 @@ class Explorer(anywidget.AnyWidget):
         return str(proposal["value"])
 
     def _count_samples(self) -> int:
-        count = self.live.samples.count
-        return self.live.samples.read_so_far + 1 if count is None else count
+        return sample_count(self.samples)
 
     # A saved notebook shows a still picture where no kernel is. A front end that knows widgets
     # never falls back to another type of the same output: the picture is an output of its own,
@@ -254,6 +272,11 @@ class Explorer(anywidget.AnyWidget):
         return buffer.getvalue()
 
 
+def sample_count(samples: Samples) -> int:
+    """How many there are to pick from: one more than was read, where the end is unknown."""
+    return samples.read_so_far + 1 if samples.count is None else samples.count
+
+
 def sentence(error: Exception) -> str:
     """What the user reads of an error: one sentence with the cause and the way out."""
     if isinstance(error, torch.OutOfMemoryError):
@@ -263,7 +286,8 @@ def sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _as_live(model: Any, samples: Any, options: dict[str, Any]) -> LiveModel:
+def as_live(model: Any, samples: Any, options: dict[str, Any]) -> LiveModel:
+    """The live model that was given, or one made of a model and its samples."""
     if not isinstance(model, LiveModel):
         if samples is None:
             raise TypeError("Pass a LiveModel, or a model and its samples.")

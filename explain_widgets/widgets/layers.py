@@ -6,11 +6,14 @@ from typing import Any
 
 import traitlets
 
+from explain_widgets.live.model import LiveModel
 from explain_widgets.widgets.explorer import Explorer
 
 
 class LayerExplorer(Explorer):
     """An `Explorer` with a layer; a subclass says which there are (`layer_names`)."""
+
+    live: LiveModel
 
     layer = traitlets.Int(0).tag(sync=True)
     """Index into `layers`."""
@@ -38,8 +41,14 @@ class LayerExplorer(Explorer):
 
     @traitlets.observe("layer")
     def _name_layer(self, change: Any) -> None:
-        if resolved(self.layer_name, self.layer_names) != self.layer:
-            self.layer_name = self.layer_names[self.layer]
+        name = self.layer_names[self.layer]
+        # What is no module means nothing to the explorers that follow the name.
+        if resolved(self.layer_name, self.layer_names) != self.layer and self._is_module(name):
+            self.layer_name = name
+
+    def _is_module(self, name: str) -> bool:
+        path = name.partition(":")[0]
+        return any(module == path for module, _ in self.live.model.named_modules())
 
     @traitlets.observe("layer_name")
     def _follow_layer_name(self, change: Any) -> None:

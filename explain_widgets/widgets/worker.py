@@ -1,4 +1,4 @@
-"""One worker thread a live model: answers requests beside the notebook's cells.
+"""One worker thread a live model, or samples alone: answers requests beside the notebook's cells.
 
 A handler of messages only enqueues, since a front end delivers the messages of all widgets through
 one queue. Long work is a generator; newer requests are served between its steps.
@@ -14,8 +14,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-
-from explain_widgets.live.model import LiveModel
 
 _LOG = logging.getLogger(__name__)
 
@@ -122,12 +120,12 @@ def _step(job: Job) -> bool:
     return False
 
 
-_WORKERS: weakref.WeakKeyDictionary[LiveModel, Worker] = weakref.WeakKeyDictionary()
+_WORKERS: weakref.WeakKeyDictionary[object, Worker] = weakref.WeakKeyDictionary()
 
 
-def worker_of(live: LiveModel) -> Worker:
-    """The worker of a live model; all its explorers share it."""
-    return _WORKERS.setdefault(live, Worker())
+def worker_of(asked: object) -> Worker:
+    """The worker of what is asked, a live model or samples: all its explorers share it."""
+    return _WORKERS.setdefault(asked, Worker())
 
 
 @atexit.register

@@ -3,7 +3,15 @@
  * Deterministic, so that what a test expects can be computed from `weight` itself.
  */
 
-import type { Head, HeadSelection, Layer, Lens, SampleContent } from "../src/explorers/attention/types";
+import type {
+  Comparison,
+  Head,
+  HeadSelection,
+  Layer,
+  Lens,
+  Other,
+  SampleContent,
+} from "../src/explorers/attention/types";
 import type { ArrayHeader, Dtype } from "../src/kernel/messages";
 import type { Token } from "../src/marks/tokens";
 import type { Span } from "../src/marks/viewport";
@@ -68,7 +76,12 @@ export const CHANGE = {
   ...{ classes: ["cat", "dog"], before: [0.75, 0.25], after: [0.4, 0.6] },
 };
 
-const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+const PLAIN: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null };
+
+interface Comparing {
+  other: Other;
+  comparison: Comparison;
+}
 
 export class FakeKernel {
   /** Grows where the model changes. */
@@ -100,15 +113,19 @@ export class FakeKernel {
   }
 
   answer(kind: string, selection: object): Reply {
-    const asked = selection as HeadSelection & { text: string; key: number; known?: number };
+    const asked = selection as HeadSelection & { text: string; key: number; known?: number } & Comparing;
     switch (kind) {
       case "ping":
         return { content: {}, arrays: {}, buffer: new ArrayBuffer(0) };
       case "colormap":
+      case "difference_colormap":
         return { content: {}, ...pack({ table: { data: this.blues(), shape: [256, 3] } }) };
       case "append":
         this.lengths.push(asked.text.split(/\s+/).length);
         return { content: { sample: this.lengths.length - 1 }, arrays: {}, buffer: new ArrayBuffer(0) };
+      case "compare":
+        return this.compare(asked);
+      case "other":
       case "sample":
         return { content: this.sample(asked.sample, asked.padding), arrays: {}, buffer: new ArrayBuffer(0) };
       case "grid":
@@ -120,10 +137,13 @@ export class FakeKernel {
         return this.head(asked);
       case "ahead":
         return this.head(asked);
+      case "statistics":
+        return this.statistics(asked.sample);
       case "change":
         return { content: { change: CHANGE }, arrays: {}, buffer: new ArrayBuffer(0) };
       case "image":
         return { content: { note: "" }, ...pack({ image: { data: this.picture(), shape: [8, 8, 3] } }) };
+      case "other_row":
       case "row":
         return { content: {}, ...pack(this.line("from", asked, asked.query as number)) };
       case "column":
@@ -149,6 +169,7 @@ export class FakeKernel {
       kind: "self",
       source: "sdpa",
       note: "",
+      is_derived: false,
       query_tokens: "input",
       key_tokens: "input",
       rows: shown,
@@ -210,6 +231,35 @@ export class FakeKernel {
     };
   }
 
+  /** Two samples of one length, without reducing. */
+  private compare(asked: HeadSelection & Comparing): Reply {
+    const { other, comparison, query } = asked;
+    const [count, theirCount] = [this.length(asked.sample), this.length(other.sample)];
+    if (count !== theirCount) throw new Error(`sample ${other.sample} has ${theirCount} tokens`);
+    const mine = this.weights(asked.sample, asked.layer, asked.head);
+    const theirs = this.weights(other.sample, other.layer, other.head);
+    const { content } = this.head(asked);
+    const lines: Record<string, Source> = {};
+    if (query !== null) {
+      for (const side of ["from", "to"] as const) {
+        Object.assign(lines, this.line(side, asked, query));
+        lines[`other_${side}`] = this.line(side, other, query)[side] as Source;
+      }
+    }
+    const shape = [count, count];
+    const largest = [...mine, ...theirs].reduce((a, b) => Math.max(a, b), 0);
+    const side = (weights: Float32Array): Source => ({
+      ...{ data: Uint8Array.from(weights, (value) => Math.round((254 * value) / largest)), shape },
+      ...{ range: [0, largest], note: "uint8 of both" },
+    });
+    const differences = mine.map((value, index) => value - (theirs[index] as number));
+    const limit = differences.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    const data = Uint8Array.from(differences, (value) => Math.round(127 + (127 * value) / limit));
+    const difference: Source = { data, shape, range: [-limit, limit] };
+    const pictures = comparison === "side" ? { a: side(mine), b: side(theirs) } : { difference };
+    return { content: { ...content, other_revision: 1 }, ...pack({ ...pictures, ...lines }) };
+  }
+
   private reduced(selection: HeadSelection): Source & { data: Uint8Array } {
     const { sample, layer, head, scale, size } = selection;
     const count = this.length(sample);
@@ -247,13 +297,45 @@ export class FakeKernel {
     return { content: {}, ...pack({ thumbnails: { data, shape: [heads, ...size] } }) };
   }
 
+  /** Entropy of every head; an induction score, which heads of the first layer have not. */
+  statisticsValues(sample: number): [entropy: number, induction: number][] {
+    const heads = Array.from({ length: this.layerCount * this.headCount }, (_, index) => index);
+    return heads.map((index) => {
+      const [layer, head] = [Math.floor(index / this.headCount), index % this.headCount];
+      const terms = this.weights(sample, layer, head).map((a) => (a > 0 ? -a * Math.log2(a) : 0));
+      const entropy = terms.reduce((sum, term) => sum + term, 0) / this.length(sample);
+      return [Math.fround(entropy), layer === 0 ? Number.NaN : Math.fround(noise(layer, head, 9))];
+    });
+  }
+
+  /** `done`: how many heads are there yet. */
+  statistics(sample: number, done = this.layerCount * this.headCount, note = ""): Reply {
+    const all = this.statisticsValues(sample);
+    const data = Float32Array.from(all.flatMap((row, index) => (index < done ? row : [NaN, NaN])));
+    const column = (key: string, name: string, unit: string, absent: string) => ({
+      ...{ key, name, short: name, unit, decimals: 2, definition: `What ${name} is.`, absent },
+    });
+    const progress = done < all.length ? `${done} of ${all.length} heads, 25 %` : "";
+    return {
+      content: {
+        columns: [
+          column("entropy", "Entropy", "bits", ""),
+          column("induction", "Induction", "", "n/a here."),
+        ],
+        ...{ done, note, progress, footer: "statistics of all heads · exact" },
+      },
+      ...pack({ statistics: { data, shape: [all.length, 2] } }),
+    };
+  }
+
   private head(selection: HeadSelection): Reply {
     const { query, sample } = selection;
     const count = this.length(sample);
     const all: Span = [0, selection.padding ? count : count - this.padded];
     const lines =
       query === null ? {} : { ...this.line("from", selection, query), ...this.line("to", selection, query) };
-    const statistic = (name: string, text: string, definition: string) => ({
+    const statistic = (key: string, name: string, text: string, definition: string) => ({
+      key,
       name,
       value: Number.parseFloat(text),
       unit: "",
@@ -267,17 +349,24 @@ export class FakeKernel {
         keys: selection.keys ?? all,
         statistics: [
           statistic(
+            "entropy",
             "Entropy",
             "1.59 bits",
             "Mean over queries of the entropy of their weights: 0 when each looks at one key.",
           ),
           statistic(
+            "distance",
             "Mean distance",
             "12.3 tokens",
             "Mean over queries of the weighted distance to the keys.",
           ),
-          statistic("Mass on [CLS]+[SEP]", "0.81", "Share of all weight that lies on special tokens."),
-          statistic("Previous-token score", "0.04", "Mean weight of the key right before the query."),
+          statistic(
+            "sink",
+            "Mass on [CLS]+[SEP]",
+            "0.81",
+            "Share of all weight that lies on special tokens.",
+          ),
+          statistic("induction", "Induction score", "0.04", "Mean weight of what followed."),
         ],
         footer: "sdpa · weights recomputed from Q·K for the picked head",
         progress: "",

@@ -56,8 +56,11 @@ export class FakeModel implements WidgetModel {
 
 export const traits = (changes: Record<string, unknown> = {}) => ({
   ...{ sample: 0, layer: 2, layer_name: "", head: 7, query: 22, view: "matrix", scale: "linear" },
-  ...{ measure: "weights", units: "tokens", hide_sinks: false, ablated: [] },
+  grid_by: "weights",
+  ...{ measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null },
   ...{ colormap: "Blues", padding: false, sample_count: 2, colormaps: ["Blues", "viridis"] },
+  ...{ compared: null, comparison: "side", difference_colormap: "RdBu_r", other_model: false },
+  difference_colormaps: ["RdBu_r", "PRGn"],
   can_append: false,
   ...changes,
 });

@@ -11,7 +11,15 @@ import type { Layer, Lens, SampleContent, Selection } from "../src/explorers/att
 import { WeightCache } from "../src/explorers/attention/weights";
 
 const layer = (heads: number, rows: [number, number], columns = rows): Layer => ({
-  ...{ name: "a", kind: "self", source: "sdpa", note: "", query_tokens: "input", key_tokens: "input" },
+  ...{
+    name: "a",
+    kind: "self",
+    source: "sdpa",
+    note: "",
+    is_derived: false,
+    query_tokens: "input",
+    key_tokens: "input",
+  },
   ...{
     heads,
     queries: rows[1],
@@ -30,11 +38,12 @@ const content = (...layers: Layer[]): SampleContent => ({
   tokens: {},
   footer: "",
 });
-const plain: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [] };
+const plain: Lens = { measure: "weights", units: "tokens", hide_sinks: false, ablated: [], target: null };
 const selection: Selection = {
   ...plain,
   ...{ sample: 0, padding: false, layer: 0, head: 7, query: 22, view: "matrix", scale: "log" },
-  colormap: "Blues",
+  ...{ colormap: "Blues", grid_by: "weights" },
+  ...{ compared: null, comparison: "side", difference_colormap: "RdBu_r" },
 };
 
 describe("clamping", () => {

@@ -14,7 +14,7 @@ from lab import Notebook, notebook
 from playwright.sync_api import Locator, expect
 
 from explain_widgets.pictures.colormaps import colour_table
-from explain_widgets.pictures.quantise import weights_picture
+from explain_widgets.pictures.quantise import quantise, signed_picture, weights_picture
 
 # Without training the digits model: what most tests need of the quickstart.
 SETUP = """
@@ -102,7 +102,7 @@ explorer
 
 LONG_EXPECTED = """
 import base64, zlib
-from explain_widgets.pictures.quantise import weights_picture
+from explain_widgets.pictures.quantise import quantise, signed_picture, weights_picture
 tile = long_live.attention(0).tile({head}, {rows}, {keys}, {size})
 levels = weights_picture(tile.numpy(), "linear").levels
 print(base64.b64encode(zlib.compress(levels.tobytes())).decode())
@@ -264,6 +264,38 @@ def test_the_other_views_show_the_tokens(shown, view):
     panel = explorer.get_by_label("Attention", exact=True)
     expect(panel.get_by_role("button", name=re.compile("street")).first).to_be_visible()
     assert page.run("explorer.view") == f"'{view.lower()}'"
+
+
+def test_all_heads_are_a_table_to_sort_and_a_grid_in_the_colours_of_a_statistic(shown):
+    page, explorer = shown
+    page.run("heads = live.head_statistics()")
+    explorer.get_by_role("radio", name="Table").check(force=True)
+    page.ready(explorer)
+    column = explorer.get_by_role("columnheader", name="Previous")
+    column.get_by_role("button").click()
+    expect(column).to_have_attribute("aria-sort", "descending")
+    best = "max(range(len(heads)), key=lambda i: heads[i].statistics.previous)"
+    first = explorer.locator(".xw-table-body [role=row]").first
+    expect(first).to_have_attribute("data-row", page.run(best))
+    first.click()
+    expect(first).to_have_attribute("aria-selected", "true")
+    place = page.run(f"best = heads[{best}]; (best.layer_index, best.head, 'table')")
+    assert page.run("explorer.layer, explorer.head, explorer.view") == place
+    explorer.get_by_role("grid", name="Statistics").press("ArrowDown")
+    second = explorer.locator(".xw-table-body [role=row]").nth(1)
+    expect(second).to_have_attribute("aria-selected", "true")
+
+    explorer.get_by_label("Colour by").select_option("entropy")
+    page.ready(explorer)
+    shown_entropy = json.loads(page.run("print([one.statistics.entropy for one in heads])"))
+    entropy = np.array(shown_entropy, np.float32).astype(float)
+    expect(explorer.locator(".xw-overview .xw-colour-bar")).to_contain_text(f"{entropy.max():.3f}")
+    pixels = page.pixels(explorer.get_by_label(re.compile("^All heads")))
+    # A cell of 12 × 12 pixels a head, and one between them.
+    middles = pixels[6::13, 6::13, :3].reshape(-1, 3)
+    levels = quantise(entropy, entropy.min(), entropy.max())
+    np.testing.assert_array_equal(middles, colour_table("Blues")[levels])
+    assert page.run("explorer.grid_by") == "'entropy'"
 
 
 def test_a_new_sentence_is_shown(shown):
@@ -449,6 +481,95 @@ def test_a_patch_picked_on_a_photograph_lights_up_where_it_looks(lab, open_noteb
     np.testing.assert_allclose(pixels[..., 3] / 255, expected, atol=0.5 / 255 + 1e-6)
 
 
+BOTH = """
+import json
+a, b = (side.attention(layer, sample).weights(head) for side, sample, layer, head in {sides})
+print(json.dumps([a.tolist(), b.tolist()]))
+"""
+
+
+def both_weights(page: Notebook, a: str, b: str) -> np.ndarray:
+    """(2, queries, keys) as the kernel has them, of two places "live, sample, layer, head"."""
+    return np.array(json.loads(page.run(BOTH.format(sides=f"(({a}), ({b}))"))), np.float32)
+
+
+def named_canvas(explorer: Locator, name: str) -> Locator:
+    return explorer.get_by_role("img", name=re.compile(f"^{name}"))
+
+
+def assert_cells(page: Notebook, canvas: Locator, levels: np.ndarray, colours: str) -> None:
+    expected = colour_table(colours).astype(int)[levels]
+    np.testing.assert_array_equal(page.pixels(canvas)[..., :3], expected)
+
+
+def test_two_heads_are_compared_side_by_side_and_as_a_difference(shown):
+    page, explorer = shown
+    explorer.get_by_role("button", name="Compare").click()
+    mine, theirs = (named_canvas(explorer, f"Matrix {side}") for side in "AB")
+    expect(theirs).to_be_visible()
+    slider(explorer).press("ArrowLeft")
+    slider(explorer, "Layer").press("ArrowRight")
+    expect(mine).to_have_attribute("data-selection", re.compile('"layer":3,"head":6'))
+    page.ready(explorer)
+    assert page.run("explorer.compared, explorer.layer, explorer.head") == "([0, 2, 7, 0], 3, 6)"
+    weights = both_weights(page, "live, 0, 3, 6", "live, 0, 2, 7")
+    levels = weights_picture(weights, "linear").levels
+    assert_cells(page, mine, levels[0], "Blues")
+    assert_cells(page, theirs, levels[1], "Blues")
+    strip = explorer.get_by_role("group", name="Comparison", exact=True)
+    expect(strip).to_contain_text("A: layer 3 · head 6 · sentence 0")
+    expect(strip).to_contain_text("B: layer 2 · head 7 · sentence 0")
+    explorer.get_by_role("radio", name="Difference").check(force=True)
+    difference = named_canvas(explorer, "Difference")
+    expect(difference).to_be_visible()
+    page.ready(explorer)
+    assert_cells(page, difference, signed_picture(weights[0] - weights[1]).levels, "RdBu_r")
+    box = difference.bounding_box()
+    count = weights.shape[1]
+    x, y = (box[name] + box[size] * 2.5 / count for name, size in (("x", "width"), ("y", "height")))
+    page.page.mouse.move(x, y)
+    numbers = explorer.locator(".xw-readout b")
+    expect(numbers).to_have_text(re.compile(r"^\d\S* − \d\S* = [+−]\d"))
+    a, b, c = re.split(" [−=] ", numbers.inner_text())
+    assert float(a) == pytest.approx(float(weights[0, 2, 2]), rel=1e-5)
+    assert float(b) == pytest.approx(float(weights[1, 2, 2]), rel=1e-5)
+    assert float(c.replace("−", "-")) == pytest.approx(float(a) - float(b), abs=1e-6)
+    page.run("explorer.compared = None")
+    wait_drawn(explorer, layer=3, head=6)
+
+
+def test_a_model_is_compared_before_and_after_it_was_changed(minilm):
+    page = minilm
+    index = page.start(
+        "import copy, torch\n"
+        "before = copy.deepcopy(model)\n"
+        "with torch.no_grad():\n"
+        "    before.encoder.layer[0].attention.self.query.weight.mul_(0.8)\n"
+        "explorer = xw.AttentionExplorer(live, other=before, layer=1, head=3)\n"
+        "explorer.comparison = 'difference'\n"
+        "explorer"
+    )
+    explorer = page.explorer()
+    try:
+        explorer.get_by_role("button", name="Compare").click()
+        difference = named_canvas(explorer, "Difference")
+        expect(difference).to_be_visible()
+        slider(explorer, "Sample").press("ArrowRight")
+        expect(difference).to_have_attribute("data-selection", re.compile('"sample":1,.*"model":1'))
+        page.ready(explorer)
+        weights = both_weights(page, "live, 1, 1, 3", "explorer.other, 1, 1, 3")
+        assert np.abs(weights[0] - weights[1]).max() > 1e-3
+        assert_cells(page, difference, signed_picture(weights[0] - weights[1]).levels, "RdBu_r")
+        explorer.get_by_role("checkbox", name="B: same sample").uncheck()
+        explorer.get_by_role("slider", name="B: sample").fill("0")
+        expect(explorer.get_by_role("alert")).to_contain_text("only inputs of the same length")
+        explorer.get_by_role("checkbox", name="B: same sample").check()
+        expect(explorer.locator(".xw-alert")).to_be_empty()
+    finally:
+        page.run("explorer.close()")
+        page.delete_cells(index)
+
+
 def test_two_views_of_one_widget_stay_together(shown):
     page, explorer = shown
     page.start("explorer")
@@ -528,9 +649,13 @@ def test_nothing_is_cut_off(lab, open_notebook, theme):
     page = open_notebook(lab.write("widths.ipynb", SETUP, SHOW), theme=theme)
     page.run_all()
     explorer = page.explorer()
-    for width in (500, 900, 1400, 1600):
-        page.page.set_viewport_size({"width": width + 140, "height": 1100})
-        page.page.wait_for_timeout(300)  # the layout follows
-        page.ready(explorer)
-        assert abs(explorer.bounding_box()["width"] - width) < 60
-        assert explorer.evaluate(OVERFLOWING) == []
+    looks: list[dict[str, object]] = [{}, {"compared": [0, 4, 1]}, {"comparison": "difference"}]
+    for traits in [*looks, {"compared": None, "view": "table", "grid_by": "induction"}]:
+        for name, value in traits.items():
+            page.run(f"explorer.{name} = {value!r}")
+        for width in (500, 900, 1400, 1600):
+            page.page.set_viewport_size({"width": width + 140, "height": 1100})
+            page.page.wait_for_timeout(300)  # the layout follows
+            page.ready(explorer)
+            assert abs(explorer.bounding_box()["width"] - width) < 60
+            assert explorer.evaluate(OVERFLOWING) == []

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from plain_statistics import plain_induction, plain_statistics
 from torch import Tensor
 
 from explain_widgets.analysis import attention as analysis
@@ -186,41 +187,34 @@ def test_a_tile_after_its_sums_are_known() -> None:
 def test_statistics(case: Case, kind: str) -> None:
     attention = make(case, kind=kind)
     weights = plain(attention)
-    for head, rows, keys in [
-        (0, None, None),
-        (2, (3, 9), (2, 7)),
-        ("mean", None, (1, 5)),
-        ("max", (1, 4), None),
+    tokens = torch.randint(0, 4, (max(attention.queries, attention.keys),))
+    sinks = torch.rand(attention.keys) > 0.7
+    for head, rows, keys, every in [
+        (0, None, None, 1),
+        (2, (3, 9), (2, 7), 1),
+        ("mean", None, (1, 5), 3),
+        ("max", (1, 4), None, 1),
+        (1, (2, 11), None, 2),
     ]:
-        found = make_again(attention).statistics(head, rows, keys)  # type: ignore[arg-type]
+        found = make_again(attention).statistics(head, rows, keys, tokens, sinks, every)  # type: ignore[arg-type]
         start, stop = rows or (0, attention.queries)
-        first, end = keys or (0, attention.keys)
-        a = picked(weights, head)[start:stop]  # type: ignore[arg-type]
-        distances = (torch.arange(attention.keys) - torch.arange(start, stop)[:, None]).abs()
-        expected = {
-            "entropy": torch.special.entr(a).sum(-1).mean() / math.log(2),
-            "distance": (a * distances).sum(-1).mean(),
-            "first": a[:, first].mean(),
-            "last": a[:, end - 1].mean(),
-            "previous": sum(
-                a[i - start, i - 1] for i in range(start, stop) if 0 < i <= attention.keys
-            )
-            / (stop - start),
-            "same": sum(a[i - start, i] for i in range(start, stop) if i < attention.keys)
-            / (stop - start),
-            "following": sum(
-                a[i - start, i + 1] for i in range(start, stop) if i + 1 < attention.keys
-            )
-            / (stop - start),
-        }
-        torch.testing.assert_close(found.received.double(), a.mean(0), atol=1e-6, rtol=1e-5)
+        looked = range(start + every // 2, stop, every)
+        a = picked(weights, head)  # type: ignore[arg-type]
+        ends = range(*(keys or (0, attention.keys)))
+        expected = plain_statistics(
+            a, looked, ends, tokens.tolist(), sinks.nonzero().flatten().tolist()
+        )
+        received = a[list(looked)].mean(0)
+        torch.testing.assert_close(found.received.double(), received, atol=1e-6, rtol=1e-5)
         if head == "max":
             expected |= {"entropy": None, "distance": None}  # they do not sum to one
         if kind == "cross":
-            expected |= dict.fromkeys(("distance", "previous", "same", "following"))
+            self_only = ("distance", "previous", "same", "following", "induction")
+            expected |= dict.fromkeys(self_only)
         for name, value in expected.items():
             ours = getattr(found, name)
-            assert ours == pytest.approx(None if value is None else float(value), abs=1e-5), name
+            assert ours == pytest.approx(value, abs=1e-5), name
+        assert found.every == every
 
 
 def test_rows_sum_to_one_and_entropy_is_that_of_uniform_rows() -> None:
@@ -398,14 +392,9 @@ def test_statistics_come_in_steps_with_the_share_that_is_done() -> None:
 def test_induction_is_the_weight_on_what_followed_the_same_token() -> None:
     tokens = torch.randint(0, 40, (300,))
     attention = Attention(torch.randn(1, 300, 8), torch.randn(1, 300, 8), 1.0, (Causal(),))
-    weights = plain(attention)[0]
-    pairs = []
-    for query in range(300):
-        before = [p for p in range(query) if tokens[p] == tokens[query]]
-        if before and before[-1] + 1 < query:
-            pairs.append(weights[query, before[-1] + 1])
+    expected = plain_induction(plain(attention)[0], range(300), tokens.tolist())
     found = attention.statistics(0, tokens=tokens).induction
-    assert found == pytest.approx(float(torch.stack(pairs).mean()), abs=1e-6)
+    assert found == pytest.approx(expected, abs=1e-6)
     assert attention.statistics(0).induction is None
     assert attention.statistics(0, tokens=range(300)).induction is None
 

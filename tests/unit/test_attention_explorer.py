@@ -68,8 +68,8 @@ def picked(**selection):
 
 def test_sample_says_what_there_is_to_pick_from(talk):
     content, _ = talk.ask("sample", {"sample": 1, "padding": False})
-    assert [layer["name"] for layer in content["layers"]] == ["first", "second"]
-    assert [layer["heads"] for layer in content["layers"]] == [4, 2]
+    assert [layer["name"] for layer in content["layers"]] == ["first", "second", "rollout", "flow"]
+    assert [layer["heads"] for layer in content["layers"]] == [4, 2, 2, 2]
     assert content["layers"][0]["rows"] == content["layers"][0]["columns"] == (0, 7)
     tokens = content["tokens"][content["layers"][0]["query_tokens"]]
     assert len(tokens) == 7
@@ -221,7 +221,7 @@ def test_grid_has_a_thumbnail_of_every_head(talk, live):
     _, arrays = talk.ask(
         "grid", {"sample": 0, "padding": False, "scale": "linear", "size": [10, 10]}
     )
-    assert arrays["thumbnails"].shape == (6, 10, 10)
+    assert arrays["thumbnails"].shape == (10, 10, 10)  # two depths of rollout and of flow as well
     weights = live.attention(1).weights(1).numpy()
     enlarged = np.rint(weights / weights.max() * LEVELS).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(arrays["thumbnails"][5], enlarged)
@@ -294,7 +294,7 @@ def test_padding_is_hidden_until_asked_for():
 
 def test_errors_are_one_sentence_and_the_widget_lives_on(talk):
     assert talk.error("head", picked(head=9)) == "head 9 is out of range: there are 4 (0 to 3)."
-    assert "there are 2 (0 to 1)" in talk.error("head", picked(layer=2))
+    assert "there are 4 (0 to 3)" in talk.error("head", picked(layer=4))
     assert "no requests of kind 'nonsense'" in talk.error("nonsense", {})
     assert talk.ask("head", picked())[1]["matrix"].shape == (5, 5)
 
@@ -322,7 +322,7 @@ def test_a_live_model_takes_no_further_options(live):
     ("trait", "value", "message"),
     [
         ("sample", 2, "sample must be 0 to 1, not 2"),
-        ("layer", -1, "layer must be 0 to 1, not -1"),
+        ("layer", -1, "layer must be 0 to 3, not -1"),
         ("head", 4, "head must be 0 to 3, not 4"),
         ("query", 5, "query must be 0 to 4, not 5"),
         ("layer_name", "third", "no module 'third'"),

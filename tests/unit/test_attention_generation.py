@@ -200,7 +200,7 @@ def test_the_widget_tells_the_prompt_from_the_new_tokens() -> None:
     )
     explorer = AttentionExplorer(live)
     content, _ = Conversation(explorer).ask("sample", {"sample": 0})
-    (layer, _), tokens = content["layers"], content["tokens"]["generated"]
+    (layer, *_), tokens = content["layers"], content["tokens"]["generated"]
     assert layer["query_tokens"] == layer["key_tokens"] == "generated"
     assert layer["prompt"] == PROMPT
     assert [token[4] for token in tokens] == [0] * PROMPT + [1] * (NEW - 1)

@@ -48,6 +48,7 @@ def forwards(question: Callable[[], Any]) -> int:
 
 QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "output": lambda live: live.output(1),
+    "class scores": lambda live: live.class_scores(1),
     "modules": lambda live: live.modules(1),
     "activation": lambda live: live.activation("block1", 1),
     "attention layers": lambda live: live.attention_layers(1),
@@ -252,6 +253,25 @@ def test_the_output_is_detached_in_containers() -> None:
     assert output["more"][1][1:] == [3, None]
     assert not output["y"].requires_grad
     assert not output["more"][1][0].requires_grad
+
+
+def test_class_scores_are_the_logits_and_keep_nothing_else(model: Counted) -> None:
+    class Large(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return {"logits": self.layer(x), "hidden": x.new_zeros(100_000)}
+
+    large = Large()
+    live = LiveModel(large, X)
+    # At the last position.
+    assert torch.equal(live.class_scores(2), large(X[2:3])["logits"][0, -1].detach())
+    assert live._store.used < 100
+    live = LiveModel(model, X)
+    live.output(1)
+    assert forwards(lambda: live.class_scores(1)) == 0
 
 
 def test_a_model_without_parameters() -> None:

@@ -6,7 +6,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from explain_widgets.pictures.colormaps import NOT_FINITE_COLOUR, SEQUENTIAL, colour_table
+from explain_widgets.pictures.colormaps import (
+    DIVERGING,
+    NOT_FINITE_COLOUR,
+    SEQUENTIAL,
+    colour_table,
+)
 from explain_widgets.pictures.quantise import (
     LEVELS,
     NOT_FINITE,
@@ -14,6 +19,7 @@ from explain_widgets.pictures.quantise import (
     signed_picture,
     weights_picture,
 )
+from explain_widgets.pictures.thumbnails import shrunk, thumbnails
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(40, 0.2), size=30).astype(np.float32)
 
@@ -95,6 +101,38 @@ def test_an_unknown_map_says_what_to_write():
         colour_table("Blue")
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3e4])
+def test_signed_numbers_have_zero_exactly_in_the_middle(scale):
+    values = (np.random.default_rng(1).normal(size=(40, 30)) * scale).astype(np.float32)
+    values[3:6] = 0
+    values[7, 7], values[8, 8] = np.nan, -np.inf
+    picture = signed_picture(values)
+    finite = np.isfinite(values)
+    low, high = picture.range
+    assert -low == high == np.abs(values[finite]).max()
+    assert (picture.levels[3:6] == LEVELS // 2).all()
+    numbers = (picture.levels - 127.0) / 127 * high
+    assert np.abs(numbers - values)[finite].max() <= high / 127 / 2 * 1.001
+    assert (picture.levels[~finite] == NOT_FINITE).all()
+    assert picture.nonfinite == 2
+
+
+def test_signed_numbers_beyond_the_limit_are_clipped_and_nothing_is_the_middle():
+    levels = signed_picture(np.array([-9.0, -1.2, 0.0, 2.0]), 2.0).levels
+    assert levels.tolist() == [0, 51, 127, 254]
+    assert (signed_picture(np.zeros((2, 3))).levels == 127).all()
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_the_middle_of_a_diverging_map_has_no_hue(name):
+    table = colour_table(name).astype(int)
+    assert np.ptp(table[LEVELS // 2]) <= 3
+    assert table[LEVELS // 2].min() >= 200
+    assert np.ptp(table[0]) > 30
+    assert np.ptp(table[LEVELS]) > 30
+    assert not (table[:NOT_FINITE] == NOT_FINITE_COLOUR).all(axis=1).any()
+
+
 # --- signed maps ------------------------------------------------------------------------------
 
 MAPS = np.random.default_rng(1).normal(size=(6, 9, 11)).astype(np.float32)
@@ -160,3 +198,32 @@ def test_very_small_and_very_large_numbers_are_drawn(scale):
 
 def test_no_maps_at_all_are_a_picture():
     assert signed_picture(np.zeros((0, 4, 4), np.float32)).levels.shape == (0, 4, 4)
+
+
+def photograph(height, width, channels=3):
+    return np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (5, 7), (1, 1), (6, 2), (9, 10)])
+def test_shrinking_averages_over_the_area_of_each_pixel(size):
+    """Against each pixel repeated as often as makes the areas whole numbers of them."""
+    image = photograph(9, 10)
+    fine = image.astype(float).repeat(size[0], 0).repeat(size[1], 1)
+    expected = fine.reshape(size[0], 9, size[1], 10, 3).mean((1, 3))
+    assert np.abs(shrunk(image, size) - expected).max() <= 0.5 + 1e-3
+
+
+def test_thumbnails_of_all_sizes_lie_in_one_array():
+    images = [photograph(40, 20), photograph(5, 8)[..., 0], photograph(16, 16)]
+    small = thumbnails(images, 16, 10**6)
+    assert small.boxes == [(16, 8), (5, 8), (16, 16)]
+    assert small.pixels.shape == (3, 16, 16, 3)
+    np.testing.assert_array_equal(small.pixels[1, :5, :8], images[1][..., None].repeat(3, -1))
+    np.testing.assert_array_equal(small.pixels[2], images[2])
+    assert not small.pixels[1, 5:].any()
+    assert thumbnails(images[1:2], 16, 10**6).pixels.shape == (1, 5, 8, 1)
+
+
+def test_thumbnails_take_no_more_bytes_than_they_may():
+    small = thumbnails([photograph(50, 50)] * 7, 50, 3_000)
+    assert small.pixels.nbytes <= 3_000

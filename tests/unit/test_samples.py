@@ -244,6 +244,15 @@ def test_images_without_transform_say_what_to_do() -> None:
         Samples([pil()], transform=lambda image: image)[0]
 
 
+def test_what_is_only_shown_needs_neither_tokenizer_nor_transform() -> None:
+    grey, texts = pil().convert("L"), ["a bee", "two bees"]
+    np.testing.assert_array_equal(Samples([pil()], shown_only=True)[0].image, np.asarray(pil()))
+    np.testing.assert_array_equal(Samples([grey], shown_only=True)[0].image, np.asarray(grey))
+    assert [sample.text for sample in Samples(texts, shown_only=True)] == texts
+    rows = [{"image": pil(), "label": 3}, {"image": pil(), "label": 4}]
+    assert Samples(rows, shown_only=True)[1].title == "image 1 · label 4"
+
+
 def test_transforms_that_return_a_batch_axis_or_a_mapping() -> None:
     for transform in (
         lambda image: to_tensor(image)[None],
@@ -867,6 +876,26 @@ def test_a_cut_text_says_so(minilm: Any) -> None:
 )
 def test_label_names(label: Any, names: Any, name: str | None) -> None:
     assert Samples(IMAGES[:1], labels=[label], class_names=names)[0].label_name == name
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "index"),
+    [
+        (1, None, 1),
+        (2.0, ["cat", "dog"], 2),
+        (2.5, None, None),
+        ("dog", ["cat", "dog"], 1),
+        ("cow", ["cat", "dog"], None),
+        ("dog", None, None),
+        ([0, 0, 1], None, 2),
+        ([0, 1, 1], None, None),
+        ([0.0, 1.0], None, 1),
+        ([0.2, 0.8], None, None),
+        ([None, 1], None, None),
+    ],
+)
+def test_the_class_of_a_label(label: Any, names: Any, index: int | None) -> None:
+    assert Samples(IMAGES[:1], labels=[label], class_names=names)[0].label_index == index
 
 
 def test_class_names_of_the_dataset() -> None:

@@ -73,6 +73,8 @@ def questions(live: LiveModel) -> list[Callable[[], Any]]:
         lambda: live.gradient("block1.feed.0", 2, target),
         lambda: live.attention_layers(2),
         lambda: live.gradient_attention(1, 0, target),
+        lambda: live.output(0, mute=[("block1.feed.0", 3, "mean"), ("norm", 1)]),
+        lambda: live.maximised("block2", 3, 1, steps=3),
     ]
 
 

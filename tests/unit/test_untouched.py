@@ -17,6 +17,7 @@ from explain_widgets import GradientError, LiveModel, RunError
 
 QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "output": lambda live: live.output(),
+    "class scores": lambda live: live.class_scores(),
     "modules": lambda live: live.modules(),
     "activation": lambda live: live.activation("block1"),
     "gradient": lambda live: live.gradient("block1"),
@@ -29,6 +30,9 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "attention": lambda live: live.attention(1).weights(),
     "rollout": lambda live: live.attention("rollout").weights(),
     "gradient attention": lambda live: live.gradient_attention(1).weights(),
+    "head statistics": lambda live: live.head_statistics(),
+    "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
+    "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 

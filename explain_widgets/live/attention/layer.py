@@ -52,6 +52,11 @@ class AttentionLayer:
         """Whether its heads are those of several batch entries: windows, frames."""
         return BATCHED in self.note
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is no call but made of several: a rollout or flow over the layers."""
+        return self.source in ("rollout", "flow")
+
 
 def layer_of(attention: Attention) -> AttentionLayer:
     """The description of ``attention``."""

@@ -16,6 +16,7 @@ from explain_widgets.live.samples.inputs import (
     as_tensor,
     is_numeric,
     is_picture,
+    picture_pixels,
 )
 from explain_widgets.live.samples.sources import Item, is_array, listed, split, split_mapping
 from explain_widgets.live.samples.token_reader import Encoded, TokenReader
@@ -36,10 +37,14 @@ class Built:
 
 @dataclass(frozen=True)
 class Builder:
-    """How values become arguments: texts by the tokenizer, images and arrays by the transform."""
+    """How values become arguments: texts by the tokenizer, images and arrays by the transform.
+
+    `shown_only`: no model takes them; texts stay texts and images become their pixels.
+    """
 
     reader: TokenReader | None
     transform: Callable[[Any], Any] | None
+    shown_only: bool = False
 
     def build(self, item: Item) -> Built:
         """The arguments of one item."""
@@ -103,6 +108,8 @@ class Builder:
         return is_picture(value) or (isinstance(value, np.ndarray) and self.transform is not None)
 
     def _texts(self, texts: tuple[str, ...]) -> Built:
+        if self.reader is None and self.shown_only:
+            return Built(text=" · ".join(texts))
         if self.reader is None:
             raise SampleError(NO_TOKENIZER)
         out: Encoded = self.reader.encode(*texts)
@@ -112,6 +119,8 @@ class Builder:
         return Built(out.args, split_mapping(out.kwargs)[0], text, offsets, out.mask, out.note)
 
     def _transformed(self, raw: Any) -> Built:
+        if self.transform is None and self.shown_only:
+            return Built((picture_pixels(raw)[None],))
         if self.transform is None:
             raise SampleError(NO_TRANSFORM)
         out = self.transform(raw)
@@ -158,6 +167,25 @@ def python(y: Any, batched: bool) -> Any:
     if y.numel() == 1:
         return y.item()
     return y.tolist() if y.numel() <= 1024 and y.ndim <= 1 else y
+
+
+def label_index(label: Any, class_names: Any) -> int | None:
+    """The class a label stands for: an index, a name, a row of 0 and a single 1; else None.
+
+    Examples
+    --------
+    >>> label_index("cat", ["cow", "cat"]), label_index([0, 0, 1], None), label_index(2.0, None)
+    (1, 2, 2)
+    """
+    if isinstance(label, float):
+        return int(label) if label.is_integer() else None
+    if isinstance(label, int):
+        return int(label)
+    if isinstance(label, str) and isinstance(class_names, list | tuple):
+        return class_names.index(label) if label in class_names else None
+    if isinstance(label, list) and len(label) > 1 and all(on in (0, 1) for on in label):
+        return label.index(1) if sum(label) == 1 else None
+    return None
 
 
 def label_name(label: Any, class_names: Any) -> str | None:

@@ -79,6 +79,9 @@ class Samples:
         How to undo the normalisation for showing: a callable from the tensor without batch axis
         to values in 0…1 or 0…255, or mean and std a channel. Otherwise it is guessed, and
         `Sample.image_note` says what.
+    shown_only : bool, optional
+        The samples are looked at and given to no model: texts need no `tokenizer`, PIL images no
+        `transform`.
 
     Attributes
     ----------
@@ -117,10 +120,11 @@ class Samples:
         class_names: Sequence[str] | Mapping[Any, str] | None = None,
         transform: Callable[[Any], Any] | None = None,
         denormalize: Any = None,
+        shown_only: bool = False,
     ) -> None:
         reader = None if tokenizer is None else TokenReader(tokenizer)
         self._source = source_of(data, transform)
-        self._builder = Builder(reader, transform)
+        self._builder = Builder(reader, transform, shown_only)
         self._class_names = class_names if class_names is not None else _classes_of(data)
         names = getattr(self._source, "names", None)
         self._show = Show(reader, denormalize, names, self._class_names)
@@ -131,13 +135,24 @@ class Samples:
         self._latest: deque[Sample] = deque(maxlen=8)
         self.device: torch.device | None = None
         self.draws_random: bool | None = None
-        _check(data, reader, transform, self._labels, self._source.count)
+        if not shown_only:
+            _check_arguments(data, reader, transform)
+        _check_labels(self._labels, self._source.count)
 
     @property
     def count(self) -> int | None:
         """How many samples there are; None while an iterable is not read to its end."""
         known = self._source.count
         return None if known is None else known + len(self._appended)
+
+    @property
+    def class_names(self) -> Sequence[str] | Mapping[Any, str] | None:
+        """Names of the labels, where they are known."""
+        return self._class_names
+
+    def class_name(self, index: int, count: int) -> str | None:
+        """A class of ``count`` by name, by its token where these are a vocabulary; else None."""
+        return self._show.class_name(index, count)
 
     @property
     def reads_text(self) -> bool:
@@ -316,13 +331,16 @@ def _classes_of(data: Any) -> Any:
     return names if is_names else None
 
 
-def _check(data: Any, reader: Any, transform: Any, labels: Any, count: int | None) -> None:
+def _check_arguments(data: Any, reader: Any, transform: Any) -> None:
     """What can be seen to be missing without reading anything."""
     first = data[0] if isinstance(data, list | tuple) and data else data
     if isinstance(first, str) and reader is None:
         raise SampleError(NO_TOKENIZER)
     if is_picture(first) and transform is None:
         raise SampleError(NO_TRANSFORM)
+
+
+def _check_labels(labels: Any, count: int | None) -> None:
     if labels is not None and count is not None and len(labels) != count:
         raise SampleError(f"There are {len(labels)} labels for {count} samples.")
 

@@ -37,6 +37,13 @@ def is_picture(value: Any) -> bool:
     return _comes_from(value, "PIL") and hasattr(value, "getpixel")
 
 
+def picture_pixels(picture: Any) -> torch.Tensor:
+    """A PIL image as (height, width) where it is grey, else as (height, width, 3)."""
+    is_grey = picture.mode in ("L", "F") or picture.mode.startswith("I")
+    known = picture if is_grey else picture.convert("L" if picture.mode == "1" else "RGB")
+    return as_tensor(np.array(known))
+
+
 def is_table(value: Any) -> bool:
     """Whether it is a DataFrame."""
     return _comes_from(value, "pandas") and getattr(value, "ndim", 0) == 2

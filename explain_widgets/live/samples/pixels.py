@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,21 +51,61 @@ def _channels_first(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values if values.shape[0] in (1, 3, 4) else np.moveaxis(values, 2, 0)
 
 
+class Scaling(NamedTuple):
+    """How the values of an image become a picture of 0…1.
+
+    Attributes
+    ----------
+    black, white
+        The values that are 0 and 1, a channel each, or one for all.
+    note
+        How that is known, in words.
+    known
+        Whether no picture has values beyond them; else they are those of this one.
+    """
+
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+    note: str
+    known: bool = True
+
+    def undone(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values (C, H, W) as 0…1."""
+        black, white = (
+            np.asarray(side, np.float32).reshape(-1, 1, 1) for side in (self.black, self.white)
+        )
+        return np.asarray((values - black) / (white - black))
+
+
 def paint(image: torch.Tensor, denormalize: Any) -> tuple[Pixels, str]:
     """An image tensor as 8-bit pixels, and in words how."""
     if callable(denormalize):
         out = denormalize(image.detach().cpu())
         values = out.detach().cpu().numpy() if isinstance(out, torch.Tensor) else np.asarray(out)
         return _pixels(_unit(_channels_first(values))), "denormalize as given"
+    values = _values(image)
+    scaling = _scaling(values, denormalize)
+    lost = 0 if denormalize is not None else int(values.size - np.isfinite(values).sum())
+    note = scaling.note + (f"; {lost:,} values are not finite" if lost else "")
+    return _pixels(scaling.undone(values)), note
+
+
+def scaling_of(image: torch.Tensor, denormalize: Any) -> Scaling | None:
+    """How an image tensor is painted; None: ``denormalize`` is a callable."""
+    return None if callable(denormalize) else _scaling(_values(image), denormalize)
+
+
+def _values(image: torch.Tensor) -> npt.NDArray[Any]:
     host = image.detach().cpu()
     as_float = host.float() if host.dtype != torch.uint8 else host
-    values = _channels_first(as_float.numpy())
-    if denormalize is not None:
-        mean, std = denormalize
-        return _pixels(_undone(values, mean, std)), "the given mean and std undone"
-    guess, note = _guess(values)
-    lost = int(values.size - np.isfinite(values).sum())
-    return _pixels(guess), note + (f"; {lost:,} values are not finite" if lost else "")
+    return _channels_first(as_float.numpy())
+
+
+def _scaling(values: npt.NDArray[Any], denormalize: Any) -> Scaling:
+    if denormalize is None:
+        return _guess(values)
+    mean, std = (tuple(np.ravel(side).tolist()) for side in denormalize)
+    return _normalised("the given mean and std undone", mean, std)
 
 
 def _unit(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -75,37 +115,37 @@ def _unit(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values / np.float32(255) if large else values
 
 
-def _undone(values: npt.NDArray[Any], mean: Any, std: Any) -> npt.NDArray[Any]:
-    shift = np.asarray(mean, np.float32).reshape(-1, 1, 1)
-    scale = np.asarray(std, np.float32).reshape(-1, 1, 1)
-    return np.asarray(values * scale + shift)
+def _normalised(note: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Scaling:
+    pairs = list(zip(*np.broadcast_arrays(mean, std), strict=True))
+    return Scaling(tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs), note)
 
 
-def _guess(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], str]:
-    """Values (C, H, W) as 0…1, by what the numbers tell of how they were normalised."""
+def _guess(values: npt.NDArray[Any]) -> Scaling:
+    """What the numbers of an image (C, H, W) tell of how they were normalised."""
     if values.dtype == np.uint8:
-        return values / np.float32(255), "8-bit values as they are"
+        return Scaling((0,), (255,), "8-bit values as they are")
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if low >= 0 and high <= 1:
-        return values, "values 0…1 as they are"
+        return Scaling((0,), (1,), "values 0…1 as they are")
     if low >= 0 and 128 <= high <= 255:
-        return values / np.float32(255), "values 0…255 as they are"
-    fitting = [n for n in _NORMALISATIONS if len(n[1]) in (1, len(values))]
+        return Scaling((0,), (255,), "values 0…255 as they are")
     few = values[:, :: values.shape[1] // 64 + 1, :: values.shape[2] // 64 + 1]
-    for name, mean, std in fitting:
-        if _is_eight_bit(_undone(few, mean, std)):
-            return _undone(values, mean, std), f"guessed: {name} undone"
+    for name, mean, std in _NORMALISATIONS:
+        guess = _normalised(f"guessed: {name} undone", mean, std)
+        if len(mean) in (1, len(values)) and _is_eight_bit(guess.undone(few)):
+            return guess
     if -1 <= low < -0.5 and high <= 1:
-        return values * 0.5 + 0.5, "guessed: values −1…1"
-    name, mean, std = _NORMALISATIONS[1]
+        return Scaling((-1,), (1,), "guessed: values −1…1")
     if len(values) == 3 and low < 0:
-        undone = _undone(values, mean, std)
+        name, mean, std = _NORMALISATIONS[1]
+        guess = _normalised(f"guessed: {name} undone", mean, std)
+        undone = guess.undone(values)
         inside = undone[np.isfinite(undone)]
         if inside.min() > -0.02 and inside.max() < 1.02:
-            return undone, f"guessed: {name} undone"
-    width = (high - low) or 1.0
-    return (values - low) / width, f"stretched: {_signed(low)}…{_signed(high)} as black…white"
+            return guess
+    note = f"stretched: {_signed(low)}…{_signed(high)} as black…white"
+    return Scaling((low,), (high if high > low else low + 1,), note, known=False)
 
 
 def _is_eight_bit(values: npt.NDArray[Any]) -> bool:

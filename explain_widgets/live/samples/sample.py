@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from explain_widgets.live.samples.arguments import Built, label_name
-from explain_widgets.live.samples.pixels import Pixels, paint, picture_in
+from explain_widgets.live.samples.arguments import Built, label_index, label_name
+from explain_widgets.live.samples.pixels import Pixels, Scaling, paint, picture_in, scaling_of
 from explain_widgets.live.samples.token_reader import TokenReader
 from explain_widgets.live.samples.tokens import Token, read
 
@@ -25,6 +25,13 @@ class Show:
     feature_names: list[str] | None = None
     class_names: Any = None
 
+    def class_name(self, index: int, count: int) -> str | None:
+        """A class of ``count`` by name, by its token where these are a vocabulary; else None."""
+        named = label_name(index, self.class_names)
+        if named is None and self.reader is not None and count > _LEAST_VOCABULARY:
+            return self.reader.tokens([index])[0].text
+        return named
+
 
 class Shown:
     """What a person sees of one sample, made when asked for and kept as long as the sample."""
@@ -37,6 +44,12 @@ class Shown:
         """The image, and how it was made."""
         image = picture_in(self.built.args, self.built.kwargs)
         return (None, None) if image is None else paint(image, self.show.denormalize)
+
+    @cached_property
+    def scaling(self) -> Scaling | None:
+        """How the values of the image become the picture."""
+        image = picture_in(self.built.args, self.built.kwargs)
+        return None if image is None else scaling_of(image, self.show.denormalize)
 
     @cached_property
     def ids(self) -> dict[str, torch.Tensor]:
@@ -76,6 +89,8 @@ class Shown:
 
 # So many classes, with a tokenizer, are its tokens.
 _LEAST_VOCABULARY = 1000
+
+_LONGEST_LABEL = 40
 
 _NO_IDS = ("mask", "type", "position", "label", "length")
 
@@ -148,9 +163,19 @@ class Sample:
         return self._view.picture[1]
 
     @property
+    def image_scaling(self) -> Scaling | None:
+        """Which values are black and white; None: no image, or ``denormalize`` is a callable."""
+        return self._view.scaling
+
+    @property
     def token_lists(self) -> dict[str, list[Token]]:
         """The tokens of each argument that holds ids: "input_ids", "decoder_input_ids"."""
         return self._view.token_lists
+
+    @property
+    def token_ids(self) -> dict[str, torch.Tensor]:
+        """The ids (tokens,) of each of these arguments; they need no tokenizer."""
+        return {name: ids[0] for name, ids in self._view.ids.items()}
 
     @property
     def tokens(self) -> list[Token] | None:
@@ -179,11 +204,21 @@ class Sample:
 
     def class_name(self, index: int, count: int) -> str:
         """A class of the model's output by name, by its token where ``count`` is a vocabulary."""
-        named = label_name(index, self._view.show.class_names)
-        if named is not None:
-            return named
-        tokens = self.read_tokens([index]) if count > _LEAST_VOCABULARY else None
-        return f"class {index}" if tokens is None else tokens[0].text
+        named = self._view.show.class_name(index, count)
+        return f"class {index}" if named is None else named
+
+    @property
+    def label_index(self) -> int | None:
+        """The class that the label stands for; None where it is no class."""
+        return label_index(self.label, self._view.show.class_names)
+
+    @property
+    def label_text(self) -> str | None:
+        """The label as people read it, its name or itself; None where there is no short one."""
+        label = self.label_name if self.label_name is not None else self.label
+        if not isinstance(label, int | float | str) or len(str(label)) > _LONGEST_LABEL:
+            return None
+        return f"{label:.4g}" if isinstance(label, float) else str(label)
 
     @property
     def text(self) -> str | None:
@@ -228,10 +263,8 @@ class Sample:
             kind = "image"
         else:
             kind = "row" if view.show.feature_names else "sample"
-        label = self.label_name if self.label_name is not None else self.label
-        short = isinstance(label, int | float | str) and len(str(label)) <= 40
-        shown = f"{label:.4g}" if isinstance(label, float) else str(label)
-        return f"{kind} {self.index}" + (f" · label {shown}" if short else "")
+        label = self.label_text
+        return f"{kind} {self.index}" + ("" if label is None else f" · label {label}")
 
     def __repr__(self) -> str:
         named = [*map(_described, self.args)]

@@ -192,7 +192,7 @@ class _Table:
         self._table = table
 
     def read(self, index: int, guard: Guard) -> Item:
-        row = self._table.iloc[[index]].to_numpy()
+        row = np.array(self._table.iloc[[index]])  # a copy: torch warns about views it could write
         return Item(torch.as_tensor(row, dtype=torch.get_default_dtype()), batched=True)
 
 

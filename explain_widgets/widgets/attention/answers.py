@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.attention import Attention, Head
-from explain_widgets.analysis.head_statistics import HeadStatistics
+from explain_widgets.analysis.attention import Attention, Head, Tile
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Token
-from explain_widgets.pictures.quantise import Scale, weights_picture
+from explain_widgets.live.targets import Target
+from explain_widgets.pictures.quantise import Picture, Scale, weights_picture
 from explain_widgets.widgets.answers import Answers, exact
-from explain_widgets.widgets.attention.lens import Lens, Lenses
+from explain_widgets.widgets.attention.lens import Axis, Lens, Lenses
+from explain_widgets.widgets.attention.statistics import HeadNumbers, HeadPlace, HeadTable
 from explain_widgets.widgets.attention.words import (
     change_message,
     grid_message,
@@ -33,6 +34,7 @@ from explain_widgets.widgets.attention.words import (
     token_message,
 )
 from explain_widgets.widgets.protocol import Reply
+from explain_widgets.widgets.targets import classes_message
 
 MOST_PIXELS = 512
 _CPU_AT_ONCE = 2**25
@@ -40,24 +42,31 @@ _PARTIAL_SECONDS = 0.25
 _GRID_SECONDS = 1.0
 # Queries that a thumbnail of a long input is made of, at least.
 _GRID_QUERIES = 64
-_MOST_STATISTICS = 1000
+# Statistics of all heads may take so many times as long as what is computed at once.
+_PATIENCE = 8
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What a `head` request looks at: ``shown`` of the rows and keys, of them a window."""
+class Look:
+    """What a `head` request looks at: of the rows and keys that are shown a window."""
 
+    live: LiveModel
     attention: Attention
     revision: int
-    place: Hashable
+    place: HeadPlace
     head: Head
     query: int | None
-    shown: tuple[Span, Span]
+    axes: tuple[Axis, Axis]
     rows: Span
     keys: Span
     size: tuple[int, int]
     scale: Scale
     lens: Lens
+
+    @property
+    def shown(self) -> tuple[Span, Span]:
+        """The positions that are shown on each axis: all, or those that are no padding."""
+        return self.axes[0].shown, self.axes[1].shown
 
     @property
     def work(self) -> int:
@@ -67,7 +76,45 @@ class _Look:
         return heads * rows * (self.attention.keys + keys)
 
     def tile(self, every: int = 1) -> Tensor:
+        """The window, (…, height, width), from each ``every``-th query."""
         return self.attention.tile(self.head, self.rows, self.keys, self.size, every=every)
+
+    def tile_steps(self) -> Iterator[Tile]:
+        """`tile` in steps, from the top down."""
+        return self.attention.tile_steps(self.head, self.rows, self.keys, self.size)
+
+    def prepare_steps(self) -> Iterator[float]:
+        """What must be there before anything else, in steps that yield the share done."""
+        return self.attention.prepare_steps(self.head)
+
+    def sum_steps(self) -> Iterator[float]:
+        """What columns need of all queries, in steps."""
+        return self.attention.sum_steps(self.head)
+
+    def lines(self, column: bool = True) -> dict[str, Tensor | None]:
+        """The exact row and column of the query."""
+        return row_and_column(self.attention, self.head, self.query, column)
+
+    def pictures(self, tile: Tensor) -> dict[str, Picture]:
+        """A `tile` as it is drawn."""
+        return {"matrix": weights_picture(tile.float().cpu().numpy(), self.scale)}
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What is answered, as it is sent."""
+        return {"revision": self.revision, "rows": self.rows, "keys": self.keys}
+
+    @property
+    def said(self) -> list[str]:
+        """What is said of it at the bottom, in parts; each may be empty."""
+        return [
+            self.attention.source,
+            f"{self.attention.origin} for {head_name(self.head, self.attention.source)}",
+            self.lens.note,
+            reduction(self.rows, self.keys, self.size) or "exact",
+            self.attention.note,
+            self.live.status,
+        ]
 
 
 class AttentionAnswers(Answers):
@@ -83,13 +130,18 @@ class AttentionAnswers(Answers):
         super().__init__(live.samples)
         self._live = live
         self.lenses = Lenses(live)
-        self.layers = live.attention_layers()
-        self._statistics: dict[Hashable, HeadStatistics] = {}
+        self.layers = self.lenses.layers(0)
+        self._statistics = HeadNumbers(live, self.lenses)
+
+    def set_target(self, target: Target) -> None:
+        """What gradients are of where a selection says `CUSTOM`."""
+        self.lenses.target = target
+        self._statistics.clear()
 
     def answer_sample(self, selection: dict[str, Any]) -> Reply:
         """What there is to pick from in a sample."""
         index = int(selection["sample"])
-        self.layers = self._live.attention_layers(index)
+        self.layers = self.lenses.layers(index)
         sample = self._samples[index]
         lens = Lens.of(selection.get("lens"))
         padding = bool(selection.get("padding"))
@@ -109,6 +161,7 @@ class AttentionAnswers(Answers):
                     "kind": layer.kind,
                     "source": layer.source,
                     "note": layer.note,
+                    "is_derived": layer.is_derived,
                     "query_tokens": sides[0].name,
                     "key_tokens": sides[1].name,
                     "rows": sides[0].shown,
@@ -134,11 +187,13 @@ class AttentionAnswers(Answers):
         Of long inputs first from some of the queries, then from all where that takes seconds.
         """
         index, (height, width) = int(selection["sample"]), selection["size"]
-        layers = self._live.attention_layers(index)
-        spans = [self._shown(layer, selection) for layer in layers]
+        layers = self.lenses.layers(index)
+        axes = [self._axes(layer, selection) for layer in layers]
+        spans = [(queries.shown, keys.shown) for queries, keys in axes]
         work = sum(
             2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
             for layer, (rows, keys) in zip(layers, spans, strict=True)
+            if layer.source != "flow"
         )
         queries = max(rows[1] - rows[0] for rows, _ in spans)
         few = max(1, queries // max(height, _GRID_QUERIES))
@@ -149,8 +204,13 @@ class AttentionAnswers(Answers):
         for every in passes:
             done = 0
             for number, (rows, keys) in enumerate(spans):
+                if layers[number].source == "flow":  # it takes seconds: only where it is picked
+                    done += layers[number].heads
+                    continue
                 attention = self._attention(selection, number)
                 for head in range(attention.heads):
+                    for _ in attention.prepare_steps(head):
+                        yield None
                     tile = attention.tile(head, rows, keys, (height, width), every=every)
                     picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
                     thumbnails[done] = _enlarged(picture.levels, height, width)
@@ -176,35 +236,46 @@ class AttentionAnswers(Answers):
         if selection.get("known") == self._live.revision:
             yield Reply({"unchanged": True})
             return
-        look = self._look(selection, attention, revision)
+        yield from self._in_steps(self._look(selection, attention, revision))
+
+    def _in_steps(self, look: Look) -> Iterator[Reply | None]:
+        """What is shown of a look; of long inputs first a preview, then the rest from the top."""
+        yield from _prepared(look)
         at_once = work_at_once(self._live.device)
         every = max(1, (look.rows[1] - look.rows[0]) // look.size[0]) if look.work > at_once else 1
         tile = look.tile(every)
-        row = row_and_column(attention, look.head, look.query, column=False)
+        row = look.lines(column=False)
         if every > 1:
             yield from self._refined(look, tile, row, every)
         follows = self._statistics.get(look.place) is None or look.query is not None
-        if attention.queries * attention.keys > at_once and follows:
+        if look.attention.queries * look.attention.keys > at_once and follows:
             yield self._head_reply(look, tile, row, "exact; statistics and column follow")
         if look.query is not None:
-            for _ in attention.sum_steps(look.head):
+            for _ in look.sum_steps():
                 yield None
         yield from self._read_statistics(look)
-        yield self._head_reply(look, tile, row_and_column(attention, look.head, look.query))
+        yield self._head_reply(look, tile, look.lines())
 
-    def _look(self, selection: dict[str, Any], attention: Attention, revision: int) -> _Look:
+    def look(self, selection: dict[str, Any]) -> Look:
+        """What a selection of `answer_head` looks at, read now."""
+        revision = self._live.revision
+        return self._look(selection, self._attention(selection), revision)
+
+    def _look(self, selection: dict[str, Any], attention: Attention, revision: int) -> Look:
         index, number, head = (selection[name] for name in ("sample", "layer", "head"))
         lens = Lens.of(selection.get("lens"))
-        shown = self._shown(self._live.attention_layers(int(index))[int(number)], selection)
+        axes = self._axes(self.lenses.layers(int(index))[int(number)], selection)
+        shown = axes[0].shown, axes[1].shown
         rows, keys = _span(selection.get("rows"), shown[0]), _span(selection.get("keys"), shown[1])
         height, width = selection.get("size") or (MOST_PIXELS, MOST_PIXELS)
-        return _Look(
+        return Look(
+            self._live,
             attention,
             revision,
-            (revision, int(index), int(number), head, shown, lens),
+            HeadPlace(revision, int(index), int(number), head, shown, lens),
             head,
             selection.get("query"),
-            shown,
+            axes,
             rows,
             keys,
             (min(fitting(rows), height), min(fitting(keys), width)),
@@ -213,32 +284,30 @@ class AttentionAnswers(Answers):
         )
 
     def _head_reply(
-        self, look: _Look, tile: Tensor, rows: dict[str, Tensor | None], progress: str = ""
+        self, look: Look, tile: Tensor, rows: dict[str, Tensor | None], progress: str = ""
     ) -> Reply:
         return Reply(
             {
-                "revision": look.revision,
-                "rows": look.rows,
-                "keys": look.keys,
-                "statistics": statistics_message(self._statistics.get(look.place), look.head),
-                "footer": self._footer(look),
+                **look.content,
+                "statistics": statistics_message(self._statistics.get(look.place)),
+                "footer": " · ".join(part for part in look.said if part),
                 "progress": progress,
             },
             {
-                "matrix": weights_picture(tile.float().cpu().numpy(), look.scale),
+                **look.pictures(tile),
                 **{name: exact(row) for name, row in rows.items() if row is not None},
             },
         )
 
     def _refined(
-        self, look: _Look, tile: Tensor, rows: dict[str, Tensor | None], every: int
+        self, look: Look, tile: Tensor, rows: dict[str, Tensor | None], every: int
     ) -> Iterator[Reply | None]:
         """The preview in ``tile``, and what it becomes, from the top."""
         preview = f"preview from {sampled(every)}"
         yield self._head_reply(look, tile, rows, f"{preview}, 0 % refined")
         sent = time.monotonic()
-        for step in look.attention.tile_steps(look.head, look.rows, look.keys, look.size):
-            tile[: step.done] = step.picture[: step.done]
+        for step in look.tile_steps():
+            tile[..., : step.done, :] = step.picture[..., : step.done, :]
             if time.monotonic() - sent > _PARTIAL_SECONDS and step.done < look.size[0]:
                 share = 100 * step.done // look.size[0]
                 yield self._head_reply(look, tile, rows, f"{preview}, {share} % refined")
@@ -246,28 +315,33 @@ class AttentionAnswers(Answers):
             else:
                 yield None
 
-    def _read_statistics(self, look: _Look) -> Iterator[None]:
+    def _read_statistics(self, look: Look) -> Iterator[None]:
         """Statistics of a head, kept: a query or window picked later changes none of them."""
-        if look.place in self._statistics:
-            return
         attention = look.attention
-        steps = attention.statistics_steps(look.head, *look.shown)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                found: HeadStatistics = stop.value
-                break
-            if attention.queries * attention.keys > work_at_once(self._live.device):
-                yield None
-        if len(self._statistics) >= _MOST_STATISTICS:
-            self._statistics.pop(next(iter(self._statistics)))
-        self._statistics[look.place] = found
+        if self._statistics.get(look.place) is None:
+            for _ in self._statistics.steps(attention, look.place):
+                if attention.queries * attention.keys > work_at_once(self._live.device):
+                    yield
+
+    def answer_statistics(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """The statistics of every head of every layer; other requests come between the heads."""
+        most = _PATIENCE * work_at_once(self._live.device)
+        yield from self._statistics.answer(selection, most)
+
+    def head_table(self, selection: dict[str, Any], quick: bool = False) -> HeadTable:
+        """What `answer_statistics` ends with; ``quick``: of long inputs from fewer queries."""
+        sample, lens = int(selection["sample"]), Lens.of(selection.get("lens"))
+        at_once = work_at_once(self._live.device)
+        limits = (at_once, 1) if quick else (_PATIENCE * at_once,)
+        *_, table = self._statistics.table(sample, lens, bool(selection.get("padding")), *limits)
+        return table
 
     def answer_ahead(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """As `answer_head`, for a head that may be looked at next; not of long inputs."""
+        """As `answer_head`, for a head that may be looked at next; not of what takes long."""
         attention = self._attention(selection)
-        if attention.queries * attention.keys > work_at_once(self._live.device):
+        if attention.source == "flow" or attention.queries * attention.keys > work_at_once(
+            self._live.device
+        ):
             yield Reply({"skipped": True})
         else:
             yield from self.answer_head(selection)
@@ -284,6 +358,10 @@ class AttentionAnswers(Answers):
         sample = self._samples[index]
         return Reply({"change": change_message(change, sample)})
 
+    def answer_classes(self, selection: dict[str, Any]) -> Reply:
+        """The classes that may be a target."""
+        return Reply(classes_message(self._live, int(selection["sample"])))
+
     def answer_row(self, selection: dict[str, Any]) -> Reply:
         """Where one query looks, exactly."""
         attention = self._attention(selection)
@@ -293,21 +371,11 @@ class AttentionAnswers(Answers):
     def answer_column(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Who looks at one key, exactly."""
         attention = self._attention(selection)
-        for _ in attention.sum_steps(selection["head"]):
-            yield None
+        for steps in (attention.prepare_steps, attention.sum_steps):
+            for _ in steps(selection["head"]):
+                yield None
         column = attention.column(selection["head"], int(selection["key"]))
         yield Reply(arrays={"to": exact(column)})
-
-    def _footer(self, look: _Look) -> str:
-        parts = [
-            look.attention.source,
-            f"{look.attention.origin} for {head_name(look.head)}",
-            look.lens.note,
-            reduction(look.rows, look.keys, look.size) or "exact",
-            look.attention.note,
-            self._live.status,
-        ]
-        return " · ".join(part for part in parts if part)
 
     def _attention(self, selection: dict[str, Any], layer: int | None = None) -> Attention:
         """What a request is about; ``layer``: another one of its sample."""
@@ -315,11 +383,20 @@ class AttentionAnswers(Answers):
         lens = Lens.of(selection.get("lens"))
         return self.lenses.attention(number, int(selection["sample"]), lens)
 
-    def _shown(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Span, Span]:
-        """The positions shown on each axis: all, or those that are no padding."""
+    def _axes(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Axis, Axis]:
         lens, padding = Lens.of(selection.get("lens")), bool(selection.get("padding"))
-        query, key = self.lenses.axes(layer, int(selection["sample"]), lens, padding)
-        return query.shown, key.shown
+        return self.lenses.axes(layer, int(selection["sample"]), lens, padding)
+
+
+def _prepared(look: Look) -> Iterator[Reply | None]:
+    """Prepare a look; what takes longer says how far it is."""
+    sent = time.monotonic()
+    for share in look.prepare_steps():
+        if time.monotonic() - sent > _PARTIAL_SECONDS:
+            sent = time.monotonic()
+            yield Reply({"preparing": f"{look.attention.origin}: {100 * share:.0f} % computed"})
+        else:
+            yield None
 
 
 def row_and_column(

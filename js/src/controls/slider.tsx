@@ -1,5 +1,7 @@
 interface SliderProps {
   label: string;
+  /** What it is called where the label alone does not tell. */
+  name?: string;
   value: number;
   count: number;
   /** What stands beside the slider, if not the value itself. */
@@ -11,14 +13,14 @@ interface SliderProps {
 }
 
 /** A native range from 0 to count − 1, with its label before and its value behind it. */
-export function Slider({ label, value, count, shown, spoken, disabled, onMove }: SliderProps) {
+export function Slider({ label, name = label, value, count, shown, spoken, disabled, onMove }: SliderProps) {
   const last = Math.max(0, count - 1);
   return (
     <label class="xw-slider">
       <span class="xw-slider-label">{label}</span>
       <input
         type="range"
-        aria-label={label}
+        aria-label={name}
         aria-valuetext={spoken ?? String(value)}
         min={0}
         max={last}

@@ -7,15 +7,24 @@ interface HeadGridProps {
   mosaic: Mosaic;
   cells: Uint8Array;
   table: ColourTable;
+  /** Which heads are hatched, having nothing to be coloured by. */
+  absent?: boolean[];
+  /** What is said of a head beside its place. */
+  describe?(place: { layer: number; head: number }): string;
   layerNames: string[];
   layer: number;
   /** null while heads are combined: the whole layer is framed. */
   head: number | null;
+  /** Another head that is marked, as null of all of a layer; null: none. */
+  other?: { layer: number; head: number | null } | null;
   disabled: boolean;
   onPick(layer: number, head: number, event: Event): void;
   /** The pointer is at a head, or at none. */
   onPoint(place: { layer: number; head: number } | null): void;
 }
+
+const placeName = (layer: number, head: number | null) =>
+  head === null ? `layer ${layer}, all heads` : `layer ${layer}, head ${head}`;
 
 const percent = (share: number) => `${100 * share}%`;
 
@@ -54,6 +63,7 @@ function usePainted(
   mosaic: Mosaic,
   cells: Uint8Array,
   table: ColourTable,
+  absent: boolean[] | undefined,
 ) {
   useLayoutEffect(() => {
     const target = canvas.current;
@@ -63,13 +73,20 @@ function usePainted(
     target.width = width;
     target.height = height;
     const image = context.createImageData(width, height);
-    paintMosaic(mosaic, cells, table, image.data);
+    paintMosaic(mosaic, cells, table, image.data, absent);
     context.putImageData(image, 0, 0);
-  }, [canvas, mosaic, cells, table]);
+  }, [canvas, mosaic, cells, table, absent]);
+}
+
+interface FrameProps {
+  mosaic: Mosaic;
+  layer: number;
+  head: number | null;
+  dashed?: boolean;
 }
 
 /** A frame around the picked thumbnail, or around the layer whose heads are combined. */
-function Frame({ mosaic, layer, head }: { mosaic: Mosaic; layer: number; head: number | null }) {
+function Frame({ mosaic, layer, head, dashed = false }: FrameProps) {
   const columns = columnsOf(mosaic);
   const rows = mosaic.counts.length;
   const style = {
@@ -78,13 +95,14 @@ function Frame({ mosaic, layer, head }: { mosaic: Mosaic; layer: number; head: n
     width: percent((head === null ? (mosaic.counts[layer] ?? 1) : 1) / columns),
     height: percent(1 / rows),
   };
-  return <div class="xw-frame" style={style} />;
+  return <div class={dashed ? "xw-frame xw-dashed" : "xw-frame"} style={style} />;
 }
 
 function Thumbnails(props: HeadGridProps) {
-  const { mosaic, cells, table, layerNames, layer, head, disabled, onPick, onPoint } = props;
+  const { mosaic, cells, table, absent, describe, layerNames, layer, head, other = null } = props;
+  const { disabled, onPick, onPoint } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
-  usePainted(canvas, mosaic, cells, table);
+  usePainted(canvas, mosaic, cells, table, absent);
   const under = (event: MouseEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     return thumbnailAt(
@@ -99,7 +117,9 @@ function Thumbnails(props: HeadGridProps) {
   };
   const point = (event: MouseEvent) => {
     const found = under(event);
-    if (!disabled) onPoint(found === null ? null : { layer: found.row, head: found.column });
+    const place = found === null ? null : { layer: found.row, head: found.column };
+    (event.currentTarget as HTMLElement).title = place === null ? "" : (describe?.(place) ?? "");
+    if (!disabled) onPoint(place);
   };
   const press = (event: KeyboardEvent) => {
     const next = moveBy(mosaic, { row: layer, column: head ?? 0 }, event.key);
@@ -107,13 +127,14 @@ function Thumbnails(props: HeadGridProps) {
     event.preventDefault();
     onPick(next.row, next.column, event);
   };
-  const picked = head === null ? `layer ${layer}, all heads` : `layer ${layer}, head ${head}`;
+  const picked = placeName(layer, head);
+  const marked = other === null ? "" : `; compared with ${placeName(other.layer, other.head)}`;
   return (
     <canvas
       ref={canvas}
       tabIndex={disabled ? -1 : 0}
       role="grid"
-      aria-label={`All heads: ${picked} is picked; arrow keys pick another`}
+      aria-label={`All heads: ${picked} is picked${marked}; arrow keys pick another`}
       aria-rowcount={mosaic.counts.length}
       aria-colcount={columnsOf(mosaic)}
       aria-disabled={disabled}
@@ -125,6 +146,7 @@ function Thumbnails(props: HeadGridProps) {
       <div role="row" tabIndex={-1} aria-rowindex={layer + 1}>
         <div role="gridcell" tabIndex={-1} aria-colindex={(head ?? 0) + 1} aria-selected="true">
           {`${layerNames[layer] ?? ""}, ${picked}`}
+          {head !== null && describe?.({ layer, head })}
         </div>
       </div>
     </canvas>
@@ -133,7 +155,7 @@ function Thumbnails(props: HeadGridProps) {
 
 /** All heads as one canvas: row = layer, column = head; click or arrow keys to pick. */
 export function HeadGrid(props: HeadGridProps) {
-  const { mosaic, layer, head } = props;
+  const { mosaic, layer, head, other = null } = props;
   const { width, height } = mosaicSize(mosaic);
   const columns = columnsOf(mosaic);
   const rows = mosaic.counts.length;
@@ -143,7 +165,8 @@ export function HeadGrid(props: HeadGridProps) {
       <Numbers count={rows} every={Math.ceil(columns / 20)} picked={layer} axis="row" />
       <div class="xw-grid-box">
         <Thumbnails {...props} />
-        <Frame mosaic={mosaic} layer={layer} head={head} />
+        {other !== null && <Frame mosaic={mosaic} {...other} dashed />}
+        {layer < rows && <Frame mosaic={mosaic} layer={layer} head={head} />}
       </div>
     </div>
   );

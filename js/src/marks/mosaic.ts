@@ -20,12 +20,39 @@ export function mosaicSize(mosaic: Mosaic): { width: number; height: number } {
   };
 }
 
-/** Paints all thumbnails, which lie behind each other in `cells`, into one image. */
+/** Pixels a side of a thumbnail in a single colour. */
+export const FLAT = 12;
+
+/** The cells of thumbnails that have one level each. */
+export function flatCells({ height, width }: Mosaic, levels: number[]): Uint8Array {
+  const area = height * width;
+  return Uint8Array.from(
+    { length: levels.length * area },
+    (_, cell) => levels[Math.floor(cell / area)] as number,
+  );
+}
+
+/** Grey stripes on nothing: there is no colour to be shown. */
+function hatch(
+  { height, width }: Mosaic,
+  pixels: Uint8ClampedArray,
+  start: number,
+  targetWidth: number,
+): void {
+  for (let y = 0; y < height; y += 1) {
+    for (let x = (4 - (y % 4)) % 4; x < width; x += 4) {
+      pixels.set([128, 128, 128, 255], 4 * (start + y * targetWidth + x));
+    }
+  }
+}
+
+/** Paints all thumbnails, which lie behind each other in `cells`, into one image; `absent` ones are hatched. */
 export function paintMosaic(
   mosaic: Mosaic,
   cells: Uint8Array,
   table: ColourTable,
   pixels: Uint8ClampedArray,
+  absent: boolean[] = [],
 ): void {
   const gap = gapOf(mosaic);
   const area = mosaic.width * mosaic.height;
@@ -36,7 +63,8 @@ export function paintMosaic(
       const thumbnail = cells.subarray(index * area, (index + 1) * area);
       const left = column * (mosaic.width + gap) + (gap >> 1);
       const top = row * (mosaic.height + gap) + (gap >> 1);
-      paint(thumbnail, [mosaic.height, mosaic.width], table, pixels, { left, top, targetWidth });
+      if (absent[index]) hatch(mosaic, pixels, top * targetWidth + left, targetWidth);
+      else paint(thumbnail, [mosaic.height, mosaic.width], table, pixels, { left, top, targetWidth });
     }
   });
 }

@@ -12,6 +12,9 @@ export function short(value: number): string {
   return minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3));
 }
 
+/** A written number with its sign, also a plus. */
+export const signed = (text: string) => (/^[\d.∞]/.test(text) && Number(text) !== 0 ? `+${text}` : text);
+
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
   if (count < 1e6) return `${(count / 1e3).toFixed(1)} kB`;

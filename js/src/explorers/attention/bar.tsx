@@ -5,6 +5,7 @@ import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
 import { TextBox } from "../../controls/text-box";
 import type { Scale } from "../../marks/colour";
+import { CompareButton } from "./comparison-strip";
 import { howAblated } from "./selection";
 import type { AttentionStore } from "./store";
 import type { Head, Layer, Measure, Units, View } from "./types";
@@ -18,6 +19,7 @@ const VIEWS = [
   ["matrix", "Matrix"],
   ["lines", "Lines"],
   ["text", "Text"],
+  ["table", "Table"],
 ] as const satisfies [View, string][];
 const SCALES = [
   ["linear", "Linear"],
@@ -100,12 +102,35 @@ function Search({ store }: { store: AttentionStore }) {
 const MEASURES = [
   ["weights", "weights"],
   ["value-weighted", "α‖v‖"],
+  ["gradient", "gradient × attention"],
 ] as const satisfies [Measure, string][];
 const UNITS = [
   ["tokens", "tokens"],
   ["words", "words"],
   ["sentences", "sentences"],
 ] as const satisfies [Units, string][];
+
+/** What the gradient is of: the predicted class, or any other. */
+function Target({ store }: { store: AttentionStore }) {
+  const { classes, selection, lost } = store.state;
+  const { target, sample } = selection;
+  const found = classes?.sample === sample ? classes : null;
+  const predicted = found?.predicted == null ? "predicted" : `predicted: ${found.predicted.name}`;
+  const options: [string, string][] = [["", predicted]];
+  if (target === "custom") options.push(["custom", "a function of Python’s"]);
+  for (const [index, name] of (found?.classes ?? []).entries()) options.push([String(index), name]);
+  if (options.length < 2) return null;
+  return (
+    <Picker
+      label="Target"
+      labelled
+      value={target === null ? "" : String(target)}
+      options={options}
+      disabled={lost !== null}
+      onPick={(value, event) => store.move({ target: value === "" ? null : Number(value) }, event)}
+    />
+  );
+}
 
 /** Through what the weights are looked at. */
 function LensControls({ store }: { store: AttentionStore }) {
@@ -124,6 +149,7 @@ function LensControls({ store }: { store: AttentionStore }) {
         disabled={disabled}
         onPick={(value, event) => store.move({ measure: value as Measure }, event)}
       />
+      {measure === "gradient" && <Target store={store} />}
       {hasTokens && (
         <Picker
           label="By"
@@ -146,7 +172,7 @@ function LensControls({ store }: { store: AttentionStore }) {
         type="button"
         class="xw-button"
         aria-pressed={isAblated}
-        disabled={disabled || typeof head !== "number"}
+        disabled={disabled || typeof head !== "number" || content?.layers[layer]?.is_derived === true}
         title="Run the model without this head; the model itself stays as it is"
         onClick={(event) => store.ablatePicked(event)}
       >
@@ -199,6 +225,7 @@ export function Bar({ store, lastHead }: BarProps) {
         />
       )}
       <LensControls store={store} />
+      <CompareButton store={store} disabled={disabled} />
       {hasTokens && <Search store={store} />}
       {store.canAppend && (
         <TextBox

@@ -60,8 +60,9 @@ export function LinesPanel({ store, picture }: LinesPanelProps) {
     store.look(directionOf(side));
     store.move({ query: position }, event);
   };
-  // Reduced cells stand for several tokens: lines wait for the window in full.
-  const cells = isReduced(picture) ? new Uint8Array(0) : matrix.data;
+  // Reduced cells stand for several tokens, those of a comparison are not in a range of their own: lines wait.
+  const waits = isReduced(picture) || picture.compared !== null;
+  const cells = waits ? new Uint8Array(0) : matrix.data;
   return (
     <>
       <Pages store={store} picture={picture} />

@@ -3,6 +3,7 @@ import { ColourBar } from "../../marks/colour-bar";
 import { type Cell, MatrixView, zoomStep } from "../../marks/matrix-view";
 import { exact } from "../../marks/numbers";
 import { named } from "../../marks/tokens";
+import type { Window } from "../../marks/viewport";
 import { headName } from "./overview";
 import { fullWindow } from "./selection";
 import type { AttentionStore } from "./store";
@@ -62,38 +63,47 @@ export function ZoomButtons({ store, picture }: { store: AttentionStore; picture
   );
 }
 
-export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
+/** What all matrices of a picture share: the part looked at, the picked query, the cell pointed at. */
+export function useMatrix(store: AttentionStore, picture: Picture) {
   const { window, lost } = store.state;
   const [pointed, setPointed] = useState<Cell | null>(null);
-  const { selection, layer, matrix, rows, keys, queryTokens, keyTokens } = picture;
+  const { selection, layer, matrix, rows, keys } = picture;
   const [height = 0, width = 0] = matrix.shape;
   const full = useMemo(() => fullWindow(layer), [layer]);
-  const point = (cell: Cell | null) =>
-    setPointed((old) => (old?.row === cell?.row && old?.key === cell?.key ? old : cell));
   // A picture of another size may have come under a pointer that did not move.
   const cell = pointed !== null && pointed.row < full.rows[1] && pointed.key < full.keys[1] ? pointed : null;
+  return {
+    received: { rows, keys, height, width },
+    full,
+    window,
+    query: selection.query,
+    begins: { row: layer.prompt, key: layer.kind === "self" ? layer.prompt : null },
+    pointed: cell,
+    disabled: lost !== null,
+    onPoint: (next: Cell | null) =>
+      setPointed((old) => (old?.row === next?.row && old?.key === next?.key ? old : next)),
+    onQuery: (query: number, event: Event) => store.move({ query }, event),
+    onWindow: (next: Window | null, event: Event) => store.show({ window: next }, event),
+  };
+}
+
+export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
+  const { selection, layer, matrix, queryTokens, keyTokens } = picture;
+  const shared = useMatrix(store, picture);
+  const [height, width] = matrix.shape;
   return (
     <>
       <MatrixView
+        {...shared}
         cells={matrix.data}
-        received={{ rows, keys, height, width }}
         table={table}
-        label={`Attention matrix of ${layer.name}, ${headName(selection.head)}: ${height} × ${width} cells`}
+        label={`Attention matrix of ${layer.name}, ${headName(selection.head, layer)}: ${height} × ${width} cells`}
         selection={selection}
-        full={full}
-        window={window}
         queryTokens={queryTokens}
         keyTokens={keyTokens}
-        query={selection.query}
-        begins={{ row: layer.prompt, key: layer.kind === "self" ? layer.prompt : null }}
-        pointed={cell}
-        disabled={lost !== null}
-        onPoint={point}
-        onQuery={(query, event) => store.move({ query }, event)}
-        onWindow={(next, event) => store.show({ window: next }, event)}
       />
       <div class="xw-under">
-        <Readout store={store} picture={picture} cell={cell} />
+        <Readout store={store} picture={picture} cell={shared.pointed} />
         {matrix.range !== null && (
           <ColourBar
             table={table}

@@ -2,6 +2,7 @@ import { Segmented } from "../../controls/segmented";
 import { short } from "../../marks/numbers";
 import { named, shown, strongest, tip } from "../../marks/tokens";
 import { Ablation } from "./ablation";
+import { Differences } from "./differences";
 import { sideOf } from "./selection";
 import { Side } from "./sides";
 import type { AttentionStore } from "./store";
@@ -41,7 +42,7 @@ function Strongest({ picture, direction }: { picture: Picture; direction: Direct
   const largest = ranked[0]?.value ?? 0;
   return (
     <>
-      <h3>{direction === "from" ? "Strongest keys" : "Strongest queries"}</h3>
+      <h3>{`Strongest ${direction === "from" ? "keys" : "queries"}${picture.compared === null ? "" : " of A"}`}</h3>
       <ol class="xw-strongest">
         {ranked.map(({ position, value }) => (
           <li key={position} title={tip(others, position)}>
@@ -97,6 +98,7 @@ export function Reading({ store }: { store: AttentionStore }) {
         <Sides store={store} picture={picture} />
       </div>
       <Strongest picture={picture} direction={direction} />
+      <Differences store={store} picture={picture} />
       <Ablation store={store} />
     </section>
   );

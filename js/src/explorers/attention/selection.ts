@@ -17,7 +17,7 @@ import type {
 /** Tokens a side of the lines view: more lines than this cannot be told apart. */
 export const LINES = 64;
 
-const clampIndex = (index: number, count: number) => Math.max(0, Math.min(count - 1, index));
+export const clampIndex = (index: number, count: number) => Math.max(0, Math.min(count - 1, index));
 
 /** The selection with layer, head and query moved to where this sample has them. */
 export function clampSelection(selection: Selection, { layers }: SampleContent): Selection {
@@ -47,6 +47,9 @@ function patchNames({ start, height, width }: ImageGrid): Token[] {
   });
   return [...before, ...patches];
 }
+
+export const tokenList = ({ tokens }: SampleContent, name: string | null): Token[] | null =>
+  name === null ? null : (tokens[name] ?? null);
 
 /** The names of both sides: tokens, else the places of patches; one list where both are the same. */
 export function namedSides(layer: Layer, queries: Token[] | null, keys: Token[] | null) {
@@ -137,8 +140,10 @@ export function neededWindow(
   return view === "lines" ? linesWindow(layer, first) : (window ?? fullWindow(layer));
 }
 
-export const lensOf = ({ measure, units, hide_sinks, ablated }: Lens): Lens => ({
+export const lensOf = ({ measure, units, hide_sinks, ablated, target }: Lens): Lens => ({
   ...{ measure, units, hide_sinks, ablated },
+  // Of what is no gradient it says nothing: what was read stays what it is.
+  target: measure === "gradient" ? target : null,
 });
 
 /** Whether a head is ablated, and how. */

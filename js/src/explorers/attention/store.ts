@@ -4,8 +4,10 @@ import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
-import { ExplorerStore } from "../shared/store";
+import { ExplorerStore, offered } from "../shared/store";
 import { Ahead, HeadCache, type Place } from "./ahead";
+import { clampCompared, contentOf, isComparing, OtherSide, otherOf, otherPlace } from "./comparison";
+import { pictureOf } from "./picture";
 import {
   around,
   clampSelection,
@@ -14,7 +16,6 @@ import {
   howAblated,
   keepWindow,
   lensOf,
-  namedSides,
   neededWindow,
   occurrences,
   pageAt,
@@ -22,33 +23,41 @@ import {
   thumbnailSize,
   withAblated,
 } from "./selection";
+import { headTable, WEIGHTS, wantsStatistics } from "./statistics";
 import type {
   Change,
+  Classes,
   Direction,
   HeadContent,
   HeadSelection,
   How,
   Layer,
+  Other,
   SampleContent,
   Selection,
   State,
   Units,
 } from "./types";
-import { WeightCache } from "./weights";
+import { WeightCache, type Place as WeightPlace } from "./weights";
 
-const LENS = ["measure", "units", "hide_sinks", "ablated"] as const;
+const LENS = ["measure", "units", "hide_sinks", "ablated", "target"] as const;
 const TRAITS = [
-  ...(["sample", "padding", "layer", "head", "query", "view", "scale", "colormap"] as const),
+  ...(["sample", "padding", "layer", "head", "query", "view", "grid_by", "scale", "colormap"] as const),
   ...LENS,
+  ...(["compared", "comparison", "difference_colormap"] as const),
 ] as const;
 /** Kinds whose answers the user waits for. */
-const SHOWN_KINDS = ["sample", "grid", "head", "colormap", "append", "image", "change"];
+const SHOWN_KINDS = [
+  ...["sample", "grid", "head", "colormap", "append", "image", "change"],
+  ...["compare", "other", "difference_colormap", "statistics", "classes"],
+];
 
 /** The attention explorer without its looks. */
 export class AttentionStore extends ExplorerStore<Selection, State> {
   private readonly weights = new WeightCache();
   private readonly heads = new HeadCache();
   private readonly ahead: Ahead;
+  private readonly other: OtherSide;
   private revision: number | null = null;
   /** Numbers of the latest `head` request, and of the one whose picture is drawn. */
   private askedHead = 0;
@@ -56,20 +65,32 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   /** Which padding the sample's content was read with. */
   private contentPadding = false;
   private contentUnits: Units = "tokens";
+  /** Of which selection statistics of all heads are there, or on their way. */
+  private statisticsOf: string | null = null;
 
   constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
     const initial = {
       content: null,
       picture: null,
       grid: null,
+      classes: null,
+      other: null,
+      differenceTable: null,
+      statistics: null,
+      sort: { key: null, ascending: true },
       change: null,
       opacity: 80,
       window: null,
       page: 0,
       direction: "from",
       stopped: false,
+      statisticsStopped: false,
     } as const;
-    super(model, transport, TRAITS, SHOWN_KINDS, initial, options);
+    super(model, transport, TRAITS, SHOWN_KINDS, initial, options, ["difference_colormaps"]);
+    this.other = new OtherSide({
+      ask: (...asked) => this.ask(...asked),
+      update: (changes) => this.update(changes),
+    });
     this.ahead = new Ahead({
       isIdle: () => this.isIdle(),
       kernelBusy: this.kernelBusy,
@@ -83,6 +104,15 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   override close(): void {
     this.ahead.close();
     super.close();
+  }
+
+  /** Whether there is another model to compare with. */
+  get hasOther(): boolean {
+    return this.model.get("other_model") === true;
+  }
+
+  get differenceColormaps(): string[] {
+    return offered(this.model.get("difference_colormaps"), this.state.selection.difference_colormap);
   }
 
   look(direction: Direction): void {
@@ -126,13 +156,30 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   }
 
   stop(): void {
-    this.connection.stop("head");
+    for (const kind of ["head", "compare"]) this.connection.stop(kind);
     this.update({ stopped: true });
   }
 
   /** Goes on where it was stopped. */
   goOn(event: Event): void {
     this.askHead(event.timeStamp);
+  }
+
+  stopStatistics(): void {
+    this.connection.stop("statistics");
+    this.update({ statisticsStopped: true });
+  }
+
+  /** Reads the statistics of all heads anew, or goes on where they were stopped. */
+  readStatistics(event: Event): void {
+    this.statisticsOf = null;
+    this.askStatistics(event.timeStamp);
+  }
+
+  /** Sorts the table by a column, largest first; again: the other way round. */
+  sortBy(key: string | null): void {
+    const { sort } = this.state;
+    this.update({ sort: { key, ascending: key === sort.key ? !sort.ascending : key === null } });
   }
 
   /** Picks the next token of the text that is searched for, and moves the matrix there. */
@@ -154,22 +201,22 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     return { number, count: places.length };
   }
 
-  /** The exact weights of the picture's head from a query or to a key, if they were read. */
-  exact(direction: Direction, position: number): Float32Array | null {
-    const place = this.state.picture?.selection;
-    return place === undefined ? null : this.weights.get(place, direction, position);
+  /** The exact weights of the picture's head (or of the other side's) from a query or to a key, if read. */
+  exact(direction: Direction, position: number, other = false): Float32Array | null {
+    const place = this.placeOf(other);
+    return place === null ? null : this.weights.get(place, direction, position);
   }
 
   /** Reads exact weights that are not here yet. */
-  read(direction: Direction, position: number): void {
-    const picture = this.state.picture;
-    if (picture === null || this.exact(direction, position) !== null) return;
-    const { sample, layer, head, lens } = picture.selection;
-    const place = { sample, layer, head, lens };
-    const [kind, name] = direction === "from" ? (["row", "query"] as const) : (["column", "key"] as const);
+  read(direction: Direction, position: number, other = false): void {
+    const place = this.placeOf(other);
+    if (place === null || this.weights.get(place, direction, position) !== null) return;
+    const { sample, layer, head, lens, model } = place;
+    const row = [other ? "other_row" : "row", "query"] as const;
+    const [kind, name] = direction === "from" ? row : (["column", "key"] as const);
     this.connection.ask(
       kind,
-      { ...place, [name]: position },
+      { sample, layer, head, lens, ...(other && { model }), [name]: position },
       {
         answer: ({ arrays }) => {
           const array = pick(arrays, direction, "float32");
@@ -181,25 +228,41 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     );
   }
 
+  private placeOf(other: boolean): WeightPlace | null {
+    const { picture } = this.state;
+    return picture === null ? null : other ? otherPlace(picture) : picture.selection;
+  }
+
   /** The head of another layer may not be there; another sample is not known yet. */
   protected override clamped(wanted: Selection): Selection {
     const { content } = this.state;
-    return content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
+    const next = content?.sample === wanted.sample ? clampSelection(wanted, content) : wanted;
+    const other = otherOf(next);
+    const theirs = other === null ? null : contentOf(other, this.state.other);
+    if (theirs === null || next.compared === null) return next;
+    return { ...next, compared: clampCompared(next.compared, theirs) };
   }
 
   protected override askAll(began: number): void {
     this.askSample(began);
     this.askChange(began);
+    this.askClasses(began);
+    this.other.forget();
+    this.other.follow(this.state.selection, began);
   }
 
   protected override changed(old: Selection, next: Selection, began: number): void {
-    const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
+    const differs = (...names: (keyof Selection)[]) =>
+      names.some((name) => JSON.stringify(old[name]) !== JSON.stringify(next[name]));
+    this.other.follow(next, began);
     if (differs("sample", "ablated")) this.askChange(began);
+    if (differs("sample", "measure")) this.askClasses(began);
     // Words and sentences are other positions.
     if (differs("sample", "padding", "units")) this.askSample(began);
     else {
-      if (differs("scale", ...LENS)) this.askGrid(began);
-      if (differs("layer", "head", "query", "scale", ...LENS)) this.askHead(began);
+      if (differs("scale", "grid_by", ...LENS)) this.askGrid(began);
+      if (differs("view", "grid_by", ...LENS)) this.askStatistics(began);
+      if (differs("layer", "head", "query", "scale", "compared", "comparison", ...LENS)) this.askHead(began);
       else if (differs("view")) {
         this.turnTo(next);
         this.sharpen(began);
@@ -207,9 +270,16 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     }
   }
 
+  protected override fail(kind: string, error: string): void {
+    if (kind === "statistics") this.statisticsOf = null;
+    super.fail(kind, error);
+  }
+
   protected override forget(): void {
+    this.statisticsOf = null;
     this.weights.clear();
     this.heads.clear();
+    this.update({ classes: null });
   }
 
   /** The lines begin where the matrix was looked at. */
@@ -242,12 +312,22 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     }
     this.askHead(began);
     this.askGrid(began);
+    this.askStatistics(began);
     const hasPatches = content.layers.some(({ query_grid, key_grid }) => query_grid ?? key_grid);
     if (hasPatches) this.askImage(content.sample, began);
   }
 
   private isOfSize({ layers }: SampleContent, other: SampleContent): boolean {
     return layers.every((layer, index) => layer.keys === other.layers[index]?.keys);
+  }
+
+  /** What a gradient may be of. */
+  private askClasses(began: number): void {
+    const { sample, measure } = this.state.selection;
+    if (measure !== "gradient" || this.state.classes?.sample === sample) return;
+    this.ask("classes", { sample }, began, ({ content }) => {
+      this.update({ classes: { ...(content as Omit<Classes, "sample">), sample } });
+    });
   }
 
   /** What the ablated heads change in the output. */
@@ -277,7 +357,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
 
   private askGrid(began: number): void {
     const here = this.readable();
-    if (here === null) return;
+    if (here === null || here.selection.grid_by !== WEIGHTS) return;
     const { sample, padding, scale } = here.selection;
     const { layers } = here.content;
     this.ask(
@@ -292,6 +372,26 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     );
   }
 
+  /** The statistics of all heads, while they are looked at. */
+  private askStatistics(began: number): void {
+    const here = this.readable();
+    if (here === null) return;
+    if (!wantsStatistics(here.selection)) {
+      if (this.connection.isOpen("statistics")) this.statisticsOf = null;
+      this.connection.stop("statistics");
+      return;
+    }
+    const { sample, padding } = here.selection;
+    const asked = { sample, padding, lens: lensOf(here.selection) };
+    const name = JSON.stringify(asked);
+    if (name === this.statisticsOf) return;
+    this.statisticsOf = name;
+    this.update({ statisticsStopped: false });
+    this.ask("statistics", asked, began, (answer) => {
+      this.update({ statistics: headTable(answer, here.content.layers) });
+    });
+  }
+
   private askHead(began: number): void {
     const here = this.readable();
     if (here === null) return;
@@ -300,24 +400,34 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     if (window !== this.state.window) this.update({ window });
     const needed = neededWindow(layer, here.selection.view, window, this.state.page);
     const selection = headSelection(here.selection, layer, needed);
+    // One request for all that is shown, also while two are compared.
+    const { comparison } = here.selection;
+    const other = isComparing(here.selection) ? otherOf(here.selection) : null;
+    const asked = other === null ? selection : { ...selection, other, comparison };
+    const kind = other === null ? "head" : "compare";
+    this.connection.stop(other === null ? "compare" : "head");
     this.noteMove(selection);
     this.askedHead += 1;
     if (this.state.stopped) this.update({ stopped: false });
     const number = this.askedHead;
     const draw = (answer: Answer) => {
       this.drawnHead = number;
-      this.drawHead(answer, selection, content, layer);
+      this.drawHead(answer, selection, content, layer, other);
     };
     // What was read ahead is drawn at once, and the kernel asked whether it still holds.
-    const kept = this.heads.get(selection);
+    const kept = other === null ? this.heads.get(selection) : null;
     if (kept !== null) {
       draw(kept);
       const { bytes, milliseconds } = kept;
       afterPaint(() => measure("head", began, { bytes, milliseconds, ahead: true }));
     }
-    this.ask("head", kept === null ? selection : { ...selection, known: this.revision }, began, (answer) => {
+    this.ask(kind, kept === null ? asked : { ...asked, known: this.revision }, began, (answer) => {
+      if ("preparing" in answer.content) {
+        this.update({ waiting: String(answer.content.preparing) });
+        return;
+      }
       const isNew = !("unchanged" in answer.content);
-      if (isNew) this.keepHead(answer, selection);
+      if (isNew) this.keepHead(answer, other === null ? selection : null);
       // An older head's answer may come after a newer head that was drawn from what was kept.
       if (isNew && number >= this.drawnHead) draw(answer);
       if (answer.partial) return;
@@ -331,46 +441,50 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     this.ahead.leave({ layer: last.layer, head: last.head });
   }
 
-  private keepHead(answer: Answer, selection: HeadSelection): void {
+  /** null: only the revision is noted. */
+  private keepHead(answer: Answer, selection: HeadSelection | null): void {
     const { revision } = answer.content as HeadContent;
     if (revision !== this.revision) {
       const isFirst = this.revision === null;
       this.revision = revision;
-      this.forget();
-      // While a cell trains, each picture is of another state: the grid follows when it is over.
-      if (!isFirst && !this.kernelBusy()) this.askGrid(performance.now());
-      if (!isFirst) this.askChange(performance.now());
+      if (!isFirst) this.readAnew(performance.now());
     }
-    if (!answer.partial) this.heads.set(selection, answer);
+    if (!answer.partial && selection !== null) this.heads.set(selection, answer);
   }
 
-  private drawHead(answer: Answer, selection: HeadSelection, content: SampleContent, layer: Layer): void {
-    const matrix = pick(answer.arrays, "matrix", "uint8");
-    if (matrix === null) throw new Error("it has no matrix");
-    const from = pick(answer.arrays, "from", "float32")?.data ?? null;
-    const to = pick(answer.arrays, "to", "float32")?.data ?? null;
-    if (selection.query !== null) {
-      if (from !== null) this.weights.set(selection, "from", selection.query, from);
-      if (to !== null) this.weights.set(selection, "to", selection.query, to);
+  /** The model has changed: what was read beside the picked head is of another state. */
+  private readAnew(began: number): void {
+    this.forget();
+    this.askChange(began);
+    this.askClasses(began);
+    // While a cell trains, each picture is of another state: the heads follow when it is over.
+    if (this.kernelBusy()) return;
+    this.askGrid(began);
+    this.askStatistics(began);
+  }
+
+  private drawHead(
+    answer: Answer,
+    selection: HeadSelection,
+    content: SampleContent,
+    layer: Layer,
+    other: Other | null,
+  ): void {
+    const picture = pictureOf(answer, selection, content, layer, other);
+    this.update({ picture });
+    this.weights.keep(picture.selection, selection.query, picture);
+    if (picture.compared !== null) {
+      this.weights.keep(otherPlace(picture), selection.query, picture.compared);
     }
-    const list = (name: string | null) => (name === null ? null : (content.tokens[name] ?? null));
-    const { payload, bytes, milliseconds, partial } = answer;
-    this.update({
-      picture: {
-        ...(answer.content as HeadContent),
-        ...{ selection, layer, matrix, from, to, payload, bytes, milliseconds, partial },
-        title: content.title,
-        ...namedSides(layer, list(layer.query_tokens), list(layer.key_tokens)),
-      },
-    });
-    if (!partial) this.calibrateOnce();
+    if (!answer.partial) this.calibrateOnce();
   }
 
   private sharpen(began: number): void {
     const { picture, selection, window, page } = this.state;
     if (picture === null) return;
     const needed = neededWindow(picture.layer, selection.view, window, page);
-    if (!pictureSuffices(picture, needed)) this.askHead(began);
+    const isOther = (picture.compared !== null) !== isComparing(selection);
+    if (isOther || !pictureSuffices(picture, needed)) this.askHead(began);
   }
 
   private isIdle(): boolean {
@@ -382,7 +496,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   private aheadSelection(place: Place | null): HeadSelection | null {
     const here = this.readable();
     const layer = place === null ? here?.layer : here?.content.layers[place.layer];
-    if (here === null || layer === undefined) return null;
+    if (here === null || layer === undefined || isComparing(here.selection)) return null;
     const { window, page } = this.state;
     const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
     return headSelection({ ...here.selection, ...place }, layer, needed);

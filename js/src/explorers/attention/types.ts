@@ -3,14 +3,15 @@ import type { Scale } from "../../marks/colour";
 import type { Token } from "../../marks/tokens";
 import type { Span } from "../../marks/viewport";
 import type { SharedSelection, SharedState } from "../shared/store";
+import type { HeadTable, Sort } from "./statistics";
 
 /** An index, or all heads combined. */
 export type Head = number | "mean" | "max";
-export type View = "matrix" | "lines" | "text";
+export type View = "matrix" | "lines" | "text" | "table";
 /** from: where a query looks; to: which queries look at a key. */
 export type Direction = "from" | "to";
 
-export type Measure = "weights" | "value-weighted";
+export type Measure = "weights" | "value-weighted" | "gradient";
 export type Units = "tokens" | "words" | "sentences";
 export type How = "zero" | "mean";
 /** A head that is taken out of the forward. */
@@ -22,6 +23,21 @@ export interface Lens {
   units: Units;
   hide_sinks: boolean;
   ablated: Ablated[];
+  /** Of the gradient: a class, the predicted one, or a function that only the kernel knows. */
+  target: number | null | "custom";
+}
+
+/** The other side of a comparison; null where it is that of what is shown. Model 1: the other one. */
+export type Compared = [sample: number | null, layer: number | null, head: Head | null, model: number];
+/** side: both matrices; difference: A − B. */
+export type Comparison = "side" | "difference";
+
+/** Where the other side is read. */
+export interface Other {
+  sample: number;
+  layer: number;
+  head: Head;
+  model: number;
 }
 
 /** The traits that the browser sets, under their own names. */
@@ -31,7 +47,12 @@ export interface Selection extends Lens, SharedSelection {
   head: Head;
   query: number | null;
   view: View;
+  /** What colours the grid of heads: "weights", or the key of a statistic. */
+  grid_by: string;
   scale: Scale;
+  compared: Compared | null;
+  comparison: Comparison;
+  difference_colormap: string;
 }
 
 /** Positions that are patches of the image, row by row; the image covers the first of them. */
@@ -51,6 +72,8 @@ export interface Layer {
   kind: "self" | "cross";
   source: string;
   note: string;
+  /** A rollout or flow: its heads are layers that it goes through. */
+  is_derived: boolean;
   query_tokens: string | null;
   key_tokens: string | null;
   /** Shown positions: padding is left out unless it is asked for. */
@@ -71,6 +94,7 @@ export interface SampleContent {
 }
 
 export interface Statistic {
+  key: string;
   name: string;
   value: number | null;
   unit: string;
@@ -115,6 +139,22 @@ export interface Change {
   after: number[];
 }
 
+/** What there is to pick from on the other side. */
+export interface OtherContent extends SampleContent {
+  model: number;
+}
+
+/** The other side of a `compare` reply. */
+export interface ComparedPicture {
+  other: Other;
+  /** Names the state of its model that was read. */
+  revision: number;
+  /** null: the picture's own matrix is the difference. */
+  matrix: DecodedArray<"uint8"> | null;
+  from: Float32Array | null;
+  to: Float32Array | null;
+}
+
 /** One `head` reply with all that is needed to show it: what is on the screen is always of one selection. */
 export interface Picture extends HeadContent {
   selection: HeadSelection;
@@ -125,6 +165,8 @@ export interface Picture extends HeadContent {
   matrix: DecodedArray<"uint8">;
   from: Float32Array | null;
   to: Float32Array | null;
+  /** While two are compared: the matrix is A's in the range of both, or the difference. */
+  compared: ComparedPicture | null;
   partial: boolean;
   payload: number;
   bytes: number;
@@ -138,11 +180,24 @@ export interface Grid {
   layers: Layer[];
 }
 
+/** The classes that may be a target. */
+export interface Classes {
+  sample: number;
+  classes: string[];
+  predicted: { index: number; name: string; probability: number | null } | null;
+}
+
 export interface State extends SharedState<Selection> {
   /** What there is to pick from in the sample that was read last. */
   content: SampleContent | null;
   picture: Picture | null;
   grid: Grid | null;
+  classes: Classes | null;
+  other: OtherContent | null;
+  differenceTable: Uint8Array | null;
+  /** Statistics of all heads, where they are looked at. */
+  statistics: HeadTable | null;
+  sort: Sort;
   /** What the ablated heads change in the output; note: why it is not known. */
   change: { change: Change | null; note: string } | null;
   /** How strongly weights cover the image, 0…100. */
@@ -154,4 +209,6 @@ export interface State extends SharedState<Selection> {
   direction: Direction;
   /** The answer under way was given up: what is there stays as it is. */
   stopped: boolean;
+  /** The same of the statistics of all heads. */
+  statisticsStopped: boolean;
 }

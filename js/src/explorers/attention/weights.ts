@@ -6,6 +6,9 @@ export interface Place {
   layer: number;
   head: Head;
   lens: Lens;
+  /** Of the other side of a comparison: which model, and which state of it. */
+  model?: number;
+  revision?: number;
 }
 
 /** Exact rows and columns that were read, the least recently used dropped first. */
@@ -32,11 +35,21 @@ export class WeightCache {
     if (this.entries.size > this.capacity && oldest !== undefined) this.entries.delete(oldest);
   }
 
+  /** Those that came with a picture. */
+  keep(place: Place | null, position: number | null, lines: Record<Direction, Float32Array | null>): void {
+    for (const direction of ["from", "to"] as const) {
+      const weights = lines[direction];
+      if (place !== null && position !== null && weights !== null)
+        this.set(place, direction, position, weights);
+    }
+  }
+
   clear(): void {
     this.entries.clear();
   }
 
-  private key({ sample, layer, head, lens }: Place, direction: Direction, position: number): string {
-    return `${sample} ${layer} ${head} ${direction} ${position} ${JSON.stringify(lens)}`;
+  private key(place: Place, direction: Direction, position: number): string {
+    const { sample, layer, head, lens, model, revision } = place;
+    return JSON.stringify([sample, layer, head, direction, position, lens, model, revision]);
   }
 }

@@ -31,6 +31,12 @@ export interface SharedState<S extends SharedSelection> {
   lost: string | null;
 }
 
+/** What a menu offers, and what is picked where that is something else. */
+export function offered(menu: unknown, picked: string): string[] {
+  const names = (menu as string[] | undefined) ?? [];
+  return names.includes(picked) ? names : [...names, picked];
+}
+
 /** An explorer without its looks: traits and controls in, requests out, answers in. */
 export abstract class ExplorerStore<S extends SharedSelection, T extends SharedState<S>> {
   readonly connection: Connection;
@@ -126,9 +132,7 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
   }
 
   get colormaps(): string[] {
-    const { colormap } = this.state.selection;
-    const offered = (this.model.get("colormaps") as string[] | undefined) ?? [];
-    return offered.includes(colormap) ? offered : [...offered, colormap];
+    return offered(this.model.get("colormaps"), this.state.selection.colormap);
   }
 
   get canAppend(): boolean {
