@@ -58,25 +58,27 @@ class FilterReader:
         shape = geometry(module)
         if shape is None:
             raise LayerError(self._nothing(path, module, rows))
-        kept: Filters | None = self._store.get(("filters", sample, path))
+        is_rgb = self._sees_image(path, shape, sample)
+        before = None if shape.kernel else self._map_before(path, shape, sample)
+        key = ("filters", path, is_rgb, before)
+        kept: Filters | None = self._store.get(key)
         if kept is not None:
             return kept
         weight = stored_weight(module)
         if weight is None:
             weight = self._computed(path, shape, sample)
         if shape.kernel:
-            is_rgb = self._sees_image(path, shape, sample)
             found = convolution_filters(weight, shape.groups, shape.is_transposed, is_rgb)
         else:
-            found = linear_filters(weight, self._map_before(path, shape, sample))
-        self._store.put(("filters", sample, path), found, found.weights.nbytes)
+            found = linear_filters(weight, before)
+        self._store.put(key, found, found.weights.nbytes)
         return found
 
     def _nothing(self, path: str, module: nn.Module, rows: list[ModuleRow]) -> str:
         modules = dict(self._module().named_modules())
         have = [repr(row.name) for row in rows if geometry(modules[row.name]) is not None]
-        others = f", such as {have[0]} or {have[-1]}" if len(have) > 1 else "".join(have[:1])
-        such = f"convolutions and linear layers have{others}" if have else "no layer here has any"
+        others = " or ".join(dict.fromkeys((have[0], have[-1]))) if have else ""
+        such = f"convolutions and linear layers have, such as {others}" if have else "no layer has"
         return f"Layer {path!r} ({type(module).__name__}) has no filters: {such}."
 
     def _computed(self, path: str, shape: Geometry, sample: int) -> Tensor:

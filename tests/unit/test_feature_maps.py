@@ -157,6 +157,7 @@ def test_a_layout_of_another_shape_is_refused():
         choose_layout((1, 6, 5, 4), layout=layout)
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_quantised_tensors_are_shown_as_the_numbers_they_stand_for():
     tensor = torch.quantize_per_tensor(torch.randn(1, 2, 3, 3), 0.1, 0, torch.qint8)
     assert torch.equal(view(tensor, choose_layout(tensor.shape)), tensor.dequantize()[0])

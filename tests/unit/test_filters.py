@@ -320,12 +320,18 @@ def test_layers_without_filters_say_what_has_some() -> None:
         match=r"'pool' \(MaxPool2d\) has no filters: .* layers have, such as 'conv1' or 'fc3'\.",
     ):
         live.filters("pool")
-    with pytest.raises(LayerError, match=r"no layer here has any"):
+    with pytest.raises(LayerError, match=r"'' \(Tanh\) has no filters: no layer has\."):
         LiveModel(nn.Tanh(), X).filters("")
     with pytest.raises(LayerError, match=r"no layer 'conv3'; did you mean 'conv2'"):
         live.filters("conv3")
     with pytest.raises(LayerError, match=r"does not compute with one weight"):
         read(Gated(WIDTH, 3), X)
+
+
+def test_samples_share_the_filters() -> None:
+    live = LiveModel(Digits(), torch.rand(3, 1, 28, 28))
+    for layer in ("conv1", "fc1"):
+        assert live.filters(layer, 2) is live.filters(layer, 0)
 
 
 def test_a_layer_that_was_not_called_has_filters_too() -> None:
