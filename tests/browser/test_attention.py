@@ -236,8 +236,8 @@ def test_pointing_at_a_cell_tells_its_exact_weight(shown):
 def test_a_head_is_picked_from_the_grid_by_mouse_and_keys(shown):
     page, explorer = shown
     grid = explorer.get_by_label(re.compile("^All heads"))
-    box = grid.bounding_box()
-    page.page.mouse.click(box["x"] + box["width"] * 4.5 / 12, box["y"] + box["height"] * 3.5 / 6)
+    box = grid.bounding_box()  # six layers, rollout and flow
+    page.page.mouse.click(box["x"] + box["width"] * 4.5 / 12, box["y"] + box["height"] * 3.5 / 8)
     wait_drawn(explorer, layer=3, head=4)
     grid.press("ArrowDown")
     grid.press("ArrowLeft")

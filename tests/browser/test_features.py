@@ -79,7 +79,7 @@ def test_gradients_layers_and_channels_are_picked_by_hand(shown):
     explorer.get_by_text("Gradient", exact=True).click()
     page.ready(explorer)
     assert_drawn(page, explorer, maps_of(page, "live.gradient('3')[0]"), range(3))
-    explorer.get_by_role("option", name="9,").click()
+    explorer.get_by_role("option", name="9, ", exact=True).click()
     page.ready(explorer)
     assert page.run("explorer.channel") == "9"
     explorer.get_by_role("listbox", name="Layers").get_by_text("6 × 24 × 24").first.click()
@@ -108,7 +108,7 @@ def test_what_maximises_a_channel_is_sought_and_can_be_stopped(shown):
     expect(section.get_by_role("progressbar")).to_be_visible()
     section.get_by_role("button", name="Stop").click()
     expect(section.get_by_role("button", name="Another seed")).to_be_visible()
-    explorer.get_by_role("option", name="2,").click()  # the widget answers meanwhile
+    explorer.get_by_role("option", name="2, ", exact=True).click()  # the widget answers meanwhile
     page.ready(explorer)
     assert page.run("explorer.channel") == "2"
 

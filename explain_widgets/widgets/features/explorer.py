@@ -188,7 +188,7 @@ class FeatureExplorer(LayerExplorer):
     @traitlets.validate("muted")
     def _check_muted(self, proposal: Any) -> list[Any]:
         try:
-            return [list(Mute(*one)) for one in proposal["value"]]
+            return [list(Mute(*one)[:3]) for one in proposal["value"]]
         except TypeError as error:
             raise traitlets.TraitError(f"muted: {error}") from error
 

@@ -38,6 +38,8 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   private inView = FIRST_VIEW;
   /** The page that was asked for last. */
   private asked = "";
+  /** The search was given up: what is still on its way is its last picture. */
+  private givenUp = false;
   private acrossTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
@@ -102,17 +104,20 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   maximise(seed: number, event: Event): void {
     const { layer, channel } = this.state.selection;
     const asked = { ...this.place(), channel, seed };
+    this.givenUp = false;
     this.ask("maximise", asked, event.timeStamp, ({ content, arrays, partial }) => {
       const picture = pick(arrays, "picture", "uint8");
       if (picture === null) return;
       const found = content as Pick<Maximised, "step" | "steps" | "value" | "note">;
-      this.update({ maximised: { ...found, layer, channel, picture, partial } });
+      const goesOn = partial && !this.givenUp;
+      this.update({ maximised: { ...found, layer, channel, picture, partial: goesOn } });
     });
   }
 
   /** Ends the search; its last picture stays. */
   stopMaximising(): void {
     const { maximised } = this.state;
+    this.givenUp = true;
     this.connection.stop("maximise");
     if (maximised !== null) this.update({ maximised: { ...maximised, partial: false } });
   }
