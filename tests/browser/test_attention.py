@@ -321,6 +321,7 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
         )
     head = slider(explorer)
     explorer.evaluate(WATCH)
+    head.scroll_into_view_if_needed()  # the cell that was run last may be in view instead
     box = head.bounding_box()
     x = lambda value: box["x"] + 8 + (box["width"] - 16) * value / 11  # noqa: E731
     y = box["y"] + box["height"] / 2
