@@ -209,10 +209,10 @@ class FeatureAnswers(Answers):
     def answer_maximise(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """The input that a channel answers to most, as it is found, a step at a time.
 
-        ``steps``, ``seed``, ``start``: as of `LiveModel.maximise`.
+        ``steps``, ``seed``, ``start``: as of `LiveModel.maximise`. The mean of the squares is
+        sought: the mean of a first convolution is linear, and a plain picture maximises it.
         """
         of = self.reader.of({**selection, "show": "activation", "muted": ()})
-        sample = self._samples[of.sample]
         sent = time.monotonic() - _PARTIAL_SECONDS
         steps = self._live.maximise(
             of.layer,
@@ -220,13 +220,14 @@ class FeatureAnswers(Answers):
             of.sample,
             entry=of.entry or None,
             layout=of.layout or None,
+            reduce="squares",
             **{name: selection[name] for name in ("steps", "seed", "start") if name in selection},
         )
         for step in steps:
             if step.step == step.steps or time.monotonic() - sent > _PARTIAL_SECONDS:
                 sent = time.monotonic()
                 content = {"step": step.step, "steps": step.steps, "value": step.value}
-                picture = input_picture(step.image, sample)
+                picture = input_picture(step.picture)
                 yield Reply({**content, "note": step.note}, {"picture": picture})
             else:
                 yield None

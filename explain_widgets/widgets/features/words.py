@@ -15,7 +15,6 @@ from explain_widgets.analysis.channels import ChannelStatistics, Position
 from explain_widgets.analysis.feature_maps import fitting_layouts
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
-from explain_widgets.live.samples import Sample
 from explain_widgets.widgets.features.maps import NAMES, MapsOf
 
 
@@ -104,21 +103,16 @@ def overlay_message(alignment: Alignment, size: Sequence[int]) -> dict[str, floa
     return {"top": top, "height": height, "left": left, "width": width}
 
 
-def input_picture(tensor: Tensor, sample: Sample) -> npt.NDArray[np.uint8]:
-    """An input like that of ``sample`` as a picture, (height, width, 3) uint8.
+def input_picture(picture: Tensor) -> npt.NDArray[np.uint8]:
+    """An input in values of 0…1, (1, channels, …), as (height, width, 3) uint8.
 
-    Painted as the sample is; an input that is no image, from its smallest value to its largest.
+    One that is no picture in grey or colours lies with its last axis along the width.
     """
-    values = tensor.detach()[0].float().cpu().numpy()
-    scaling = sample.image_scaling
-    if values.ndim == 3 and values.shape[0] in (1, 3) and scaling is not None:
-        unit = scaling.undone(values)
-    else:
-        flat = (
-            values.reshape(1, 1, -1) if values.ndim < 2 else values.reshape(1, -1, values.shape[-1])
-        )
-        unit = (flat - flat.min()) / ((flat.max() - flat.min()) or 1.0)
-    pixels = np.rint(np.clip(np.moveaxis(unit, 0, 2), 0, 1) * 255).astype(np.uint8)
+    values = picture.detach()[0].float().cpu().numpy()
+    if values.ndim != 3 or values.shape[0] not in (1, 3):
+        rows = np.atleast_2d(values)
+        values = rows.reshape(1, -1, rows.shape[-1])
+    pixels = np.rint(np.clip(np.moveaxis(values, 0, 2), 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

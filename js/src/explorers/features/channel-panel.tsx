@@ -156,7 +156,7 @@ function Maximise({ store }: { store: FeatureStore }) {
         <>
           <canvas ref={canvas} class="xw-sample-picture" role="img" aria-label="Input that maximises it" />
           <p class="xw-note xw-number">
-            {`step ${found.step} of ${found.steps} · mean ${short(found.value)} · seed ${seed}`}
+            {`step ${found.step} of ${found.steps} · mean square ${short(found.value)} · seed ${seed}`}
           </p>
           {found.partial && <progress value={found.step} max={found.steps} aria-label="Steps" />}
         </>
