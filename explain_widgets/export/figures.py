@@ -17,7 +17,6 @@ from explain_widgets.pictures.quantise import Scale
 
 Labels: TypeAlias = Sequence[str] | None
 
-_LABELS = {"linear": "weight", "log": "weight", "row": "weight ÷ largest of its row"}
 
 # More labels than this on an axis cannot be read.
 _MOST_LABELS = 64
@@ -39,8 +38,12 @@ def attention_figure(
     title: str,
     scale: Scale,
     colormap: str,
+    unit: str = "weight",
 ) -> Figure:
-    """Attention weights, (queries, keys), with their tokens on the axes and a colour bar."""
+    """Attention weights, (queries, keys), with their tokens on the axes and a colour bar.
+
+    ``unit``: what the numbers are called.
+    """
     rows, columns = weights.shape
     side = float(np.clip(0.22 * max(rows, columns), 3.5, 9.0))
     figure = NotebookFigure(figsize=(side + 1.5, side * rows / max(columns, 1) + 1.0))
@@ -48,7 +51,7 @@ def attention_figure(
     norm = _norm(weights, scale)
     axes, labels = figure.add_subplot(), (query_labels, key_labels)
     image = _draw(axes, weights, norm, colormap, labels, title)
-    figure.colorbar(image, ax=axes, label=_LABELS[scale], shrink=0.8)
+    figure.colorbar(image, ax=axes, label=_bar_label(unit, scale), shrink=0.8)
     return figure
 
 
@@ -58,6 +61,7 @@ def comparison_figure(
     titles: Sequence[str],
     scale: Scale,
     colormaps: tuple[str, str],
+    unit: str = "weight",
 ) -> Figure:
     """Two matrices of weights, (2, queries, keys), in one range of colours, and their difference.
 
@@ -74,13 +78,16 @@ def comparison_figure(
     norm = _norm(weights, scale)
     for panel, values, both, title in zip(axes, weights, labels, titles, strict=False):
         image = _draw(panel, values, norm, colormaps[0], both, title)
-        figure.colorbar(image, ax=panel, label=_LABELS[scale], shrink=0.8)
+        figure.colorbar(image, ax=panel, label=_bar_label(unit, scale), shrink=0.8)
     limit = float(np.max(np.abs(difference), initial=0.0, where=np.isfinite(difference))) or 1.0
     common = _common(labels[0][0], labels[1][0]), _common(labels[0][1], labels[1][1])
     image = _draw(axes[2], difference, Normalize(-limit, limit), colormaps[1], common, titles[2])
-    label = "A − B ÷ largest of its row" if scale == "row" else "A − B"
-    figure.colorbar(image, ax=axes[2], label=label, shrink=0.8)
+    figure.colorbar(image, ax=axes[2], label=_bar_label("A − B", scale), shrink=0.8)
     return figure
+
+
+def _bar_label(unit: str, scale: Scale) -> str:
+    return f"{unit} ÷ largest of its row" if scale == "row" else unit
 
 
 def _scaled(values: npt.NDArray[np.floating], scale: Scale) -> npt.NDArray[np.floating]:

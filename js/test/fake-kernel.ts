@@ -369,6 +369,7 @@ export class FakeKernel {
           statistic("induction", "Induction score", "0.04", "Mean weight of what followed."),
         ],
         footer: "sdpa · weights recomputed from Q·K for the picked head",
+        unit: "weight",
         progress: "",
       },
       ...pack({ matrix: this.reduced(selection), ...lines }),

@@ -48,6 +48,7 @@ def test_rollout_and_flow_are_layers_behind_the_calls(explorer: Any) -> None:
         expected = explorer.live.attention(name).row(1, 1)
         np.testing.assert_allclose(weights, expected, atol=1e-6)
         assert "for layers 0 to 1" in content["footer"]
+        assert content["unit"] == ("flow" if name == "flow" else "weight")
 
 
 def test_picking_a_rollout_leaves_the_name_that_others_follow(explorer: Any) -> None:
@@ -76,6 +77,7 @@ def test_gradient_is_of_the_class_that_is_picked(explorer: Any) -> None:
         expected = live.gradient_attention("first", target=target).row(2, 1)
         np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-8)
         assert f"target: {words}" in content["footer"]
+        assert content["unit"] == "gradient × attention"
     _, rolled = row(explorer, 2, head=1, measure="gradient", target=1)
     expected = live.gradient_attention("rollout", target=1).row(1, 1)
     np.testing.assert_allclose(rolled, expected, rtol=1e-5, atol=1e-7)

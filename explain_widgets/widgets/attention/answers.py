@@ -287,6 +287,7 @@ class AttentionAnswers(Answers):
         return Reply(
             {
                 **look.content,
+                "unit": look.lens.unit(look.attention.source),
                 "statistics": statistics_message(self._statistics.get(look.place)),
                 "footer": " · ".join(part for part in look.said if part),
                 "progress": progress,

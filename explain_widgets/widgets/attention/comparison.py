@@ -250,7 +250,9 @@ def compared_figure(
         labels.append((queries.labels(pair.size[0]), keys.labels(pair.size[1])))
     titles.append("A − B")
     titles = ["\n".join([title, *filter(None, said)]) for title in titles]
-    return comparison_figure(_numbers(pair.tile(every)), labels, titles, pair.scale, colormaps)
+    units = dict.fromkeys(pair.lens.unit(side.attention.source) for side in (pair, pair.other))
+    drawn, unit = _numbers(pair.tile(every)), ", ".join(units)
+    return comparison_figure(drawn, labels, titles, pair.scale, colormaps, unit)
 
 
 def checked_other(given: Any, counts: Sequence[int], heads: Sequence[Sequence[int]]) -> Other:

@@ -293,7 +293,10 @@ class AttentionExplorer(LayerExplorer):
         measured = attention.origin if lens.measure == "gradient" else ""
         said = [measured, lens.note, reduction(rows, keys, size), sampled(every)]
         title += "".join(f"\n{part}" for part in said if part)
-        return attention_figure(weights, labels[0], labels[1], title, self.scale, self.colormap)
+        unit = lens.unit(attention.source)
+        return attention_figure(
+            weights, labels[0], labels[1], title, self.scale, self.colormap, unit
+        )
 
     def _lens(self) -> Lens:
         ablated = tuple(HeadAblation(*one) for one in self.ablated)

@@ -38,6 +38,11 @@ _MEASURED = {
 Counted: TypeAlias = tuple[Sequence[int] | Tensor | None, Tensor]
 """Ids of what the positions hold, or None; and which keys are sinks, (keys,) bool."""
 
+_UNIT_NAMES = {
+    "weights": "weight",
+    "value-weighted": "α‖v‖",
+    "gradient": "gradient × attention",
+}
 _MOST_KEPT = 8
 
 
@@ -96,6 +101,10 @@ class Lens:
             "" if count == 0 else f"{count} head{'s' * (count > 1)} ablated",
         ]
         return " · ".join(part for part in parts if part)
+
+    def unit(self, source: str) -> str:
+        """What the numbers are called; ``source``: of the attention that is looked at."""
+        return "flow" if source == "flow" else _UNIT_NAMES[self.measure]
 
     @property
     def _target_note(self) -> str:

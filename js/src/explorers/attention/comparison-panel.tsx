@@ -4,7 +4,7 @@ import { type Cell, MatrixView } from "../../marks/matrix-view";
 import { exact, signed } from "../../marks/numbers";
 import { named, type Token } from "../../marks/tokens";
 import { contentOf, joinedTokens, otherSides } from "./comparison";
-import { useMatrix } from "./matrix-panel";
+import { barLabel, useMatrix } from "./matrix-panel";
 import { headName } from "./overview";
 import type { AttentionStore } from "./store";
 import type { OtherContent, Picture } from "./types";
@@ -144,7 +144,7 @@ export function ComparisonPanel({ store, picture, table }: PanelProps) {
             range={matrix.range}
             scale={selection.scale}
             nonfinite={matrix.nonfinite + (compared.matrix?.nonfinite ?? 0)}
-            {...(isDifference && { label: `A − B${rowWise}` })}
+            label={isDifference ? `A − B${rowWise}` : barLabel(picture)}
           />
         )}
       </div>

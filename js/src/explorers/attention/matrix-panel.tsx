@@ -32,6 +32,12 @@ function Readout({ store, picture, cell }: { store: AttentionStore; picture: Pic
   );
 }
 
+/** What the colours of a matrix stand for, on its scale. */
+export function barLabel({ unit, selection: { scale } }: Picture): string {
+  if (scale === "row") return "share of the row’s largest";
+  return scale === "log" ? `${unit}, log` : unit;
+}
+
 export function ZoomButtons({ store, picture }: { store: AttentionStore; picture: Picture }) {
   const { window, lost } = store.state;
   const full = fullWindow(picture.layer);
@@ -109,6 +115,7 @@ export function MatrixPanel({ store, picture, table }: MatrixPanelProps) {
             table={table}
             range={matrix.range}
             scale={selection.scale}
+            label={barLabel(picture)}
             nonfinite={matrix.nonfinite}
           />
         )}

@@ -76,7 +76,7 @@ export function Overview({ store }: { store: AttentionStore }) {
       </div>
       {picture !== null && (
         <div>
-          <h3>{`Layer ${picture.selection.layer} · ${headName(picture.selection.head, picture.layer)}`}</h3>
+          <h3>{`${picture.layer.is_derived ? picture.layer.name : `Layer ${picture.selection.layer}`} · ${headName(picture.selection.head, picture.layer)}`}</h3>
           <Statistics statistics={picture.statistics} />
         </div>
       )}

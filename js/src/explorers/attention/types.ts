@@ -107,6 +107,8 @@ export interface HeadContent {
   revision: number;
   rows: Span;
   keys: Span;
+  /** What the numbers are called: "weight". */
+  unit: string;
   statistics: Statistic[];
   footer: string;
   /** What of a long input is still to come, in words. */

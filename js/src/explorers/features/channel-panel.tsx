@@ -134,6 +134,10 @@ function Across({ store }: { store: FeatureStore }) {
   );
 }
 
+/** Where no number of the map is positive there are no squares of positive ones: its mean is sought. */
+const soughtText = (value: number) =>
+  value > 0 ? `mean square ${short(value)}` : `mean ${short(value)}, nothing is positive`;
+
 /** The input that the channel answers to most: sought by gradient ascent, shown while it is. */
 function Maximise({ store }: { store: FeatureStore }) {
   const { maximised, selection, lost } = store.state;
@@ -156,7 +160,7 @@ function Maximise({ store }: { store: FeatureStore }) {
         <>
           <canvas ref={canvas} class="xw-sample-picture" role="img" aria-label="Input that maximises it" />
           <p class="xw-note xw-number">
-            {`step ${found.step} of ${found.steps} · mean square ${short(found.value)} · seed ${seed}`}
+            {`step ${found.step} of ${found.steps} · ${soughtText(found.value)} · seed ${seed}`}
           </p>
           {found.partial && <progress value={found.step} max={found.steps} aria-label="Steps" />}
         </>

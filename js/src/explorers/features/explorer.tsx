@@ -8,8 +8,7 @@ import type { Sheet } from "./types";
 
 function Said({ sheet }: { sheet: Sheet | null }) {
   if (sheet === null) return null;
-  const drawn = `${sheet.pages.size === 1 ? "first page" : `${sheet.pages.size} pages`} read`;
-  return <Footer said={[sheet.footer, sheet.note, sheet.channels > 64 ? drawn : ""]} answer={sheet.latest} />;
+  return <Footer said={[sheet.footer, sheet.note]} answer={sheet.latest} />;
 }
 
 export function Explorer({ store }: { store: FeatureStore }) {
