@@ -5,9 +5,9 @@ import { drawPicture } from "../../marks/image-overlay";
 import { MapCanvas } from "../../marks/map-grid";
 import { MapOverlay } from "../../marks/map-overlay";
 import { short } from "../../marks/numbers";
-import { ChangeNumbers, HOWS, type How } from "../shared/change";
+import { Without } from "../shared/change";
 import type { FeatureStore } from "./store";
-import type { Channel, Muted, Position } from "./types";
+import type { Channel, Position } from "./types";
 
 function Picture({
   store,
@@ -186,63 +186,25 @@ function Maximise({ store }: { store: FeatureStore }) {
   );
 }
 
-function MutedChannel({ store, one }: { store: FeatureStore; one: Muted }) {
-  const { lost } = store.state;
-  const [layer, channel, how] = one;
-  const name = `${layer || "(model)"}, channel ${channel}`;
-  return (
-    <li>
-      <span>{`${layer || "(model)"} · channel ${channel}`}</span>
-      <select
-        aria-label={`What ${name} becomes`}
-        title="The channel becomes zero, or its mean over samples and positions"
-        value={how}
-        disabled={lost !== null}
-        onChange={(event) => store.mute(layer, channel, event.currentTarget.value as How, event)}
-      >
-        {HOWS.map(([value, text]) => (
-          <option key={value} value={value} selected={value === how}>
-            {text}
-          </option>
-        ))}
-      </select>
-      <button
-        type="button"
-        class="xw-button"
-        aria-label={`Put ${name} back`}
-        disabled={lost !== null}
-        onClick={(event) => store.mute(layer, channel, null, event)}
-      >
-        ×
-      </button>
-    </li>
-  );
-}
-
 /** The channels that are taken out of the forward, and what that changes in the output. */
 function MutedChannels({ store }: { store: FeatureStore }) {
   const { selection, change, lost } = store.state;
-  const { muted } = selection;
-  if (muted.length === 0) return null;
   return (
-    <section class="xw-ablation" aria-label="Muted channels">
-      <h3>{muted.length === 1 ? "Without this channel" : `Without these ${muted.length} channels`}</h3>
-      <ul>
-        {muted.map((one) => (
-          <MutedChannel key={`${one[0]} ${one[1]}`} store={store} one={one} />
-        ))}
-      </ul>
-      {change?.change != null && <ChangeNumbers change={change.change} nameOf={(at) => `position ${at}`} />}
-      {change !== null && change.note !== "" && <p class="xw-note">{change.note}</p>}
-      <button
-        type="button"
-        class="xw-button"
-        disabled={lost !== null}
-        onClick={(event) => store.move({ muted: [] }, event)}
-      >
-        Put all back
-      </button>
-    </section>
+    <Without
+      label="Muted channels"
+      noun="channel"
+      title="The channel becomes zero, or its mean over samples and positions"
+      items={selection.muted.map(([layer, channel, how]) => ({
+        text: `${layer || "(model)"} · channel ${channel}`,
+        name: `${layer || "(model)"}, channel ${channel}`,
+        how,
+        put: (next, event) => store.mute(layer, channel, next, event),
+      }))}
+      change={change}
+      disabled={lost !== null}
+      nameOf={(position) => `position ${position}`}
+      onRelease={(event) => store.move({ muted: [] }, event)}
+    />
   );
 }
 
