@@ -170,26 +170,33 @@ if wanted js && step "npm ci" 300 node_modules; then
   step "vitest" 300 in_js 300 npm run --silent test
 fi
 
-tests=()
-for folder in unit notebooks browser; do
-  wanted "$folder" && [ -d "tests/$folder" ] && tests+=("tests/$folder")
-done
-
-summary=
-if [ ${#tests[@]} -gt 0 ]; then
-  if wanted browser && step "chromium" 900 provide_chromium; then
-    CHROMIUM=$(find_chromium | tail -n 1)
-    export CHROMIUM
-  fi
-  start=$SECONDS
+# run_tests NAME FOLDERS PYTEST'S OPTIONS: what it prints is seen as it comes
+run_tests() {
+  local name=$1 start=$SECONDS
+  shift
   bounded 1500 python -m pytest --durations=10 --durations-min=2 -p no:cacheprovider "$@" \
-    "${tests[@]}" </dev/null 2>&1 | tee "$logs/pytest"
-  note "pytest" "${PIPESTATUS[0]}" $((SECONDS - start)) >/dev/null
-  summary=$(grep -E '^=+ .* in [0-9.]+s.* =+$' "$logs/pytest" | tail -n 1)
+    </dev/null 2>&1 | tee "$logs/pytest"
+  note "$name" "${PIPESTATUS[0]}" $((SECONDS - start)) >/dev/null
+  summary+=("$name: $(grep -E '^=+ .* in [0-9.]+s.* =+$' "$logs/pytest" | tail -n 1)")
+}
+
+summary=()
+beside=()
+for folder in unit notebooks; do
+  wanted "$folder" && beside+=("tests/$folder")
+done
+# Side by side, one a core, each with one thread: small models gain nothing from more.
+[ ${#beside[@]} -eq 0 ] ||
+  OMP_NUM_THREADS=1 run_tests "unit, notebooks" -n auto --dist worksteal "${beside[@]}" "$@"
+# One by one: they look at what is drawn in time.
+if wanted browser && step "chromium" 900 provide_chromium; then
+  CHROMIUM=$(find_chromium | tail -n 1)
+  export CHROMIUM
+  run_tests "browser" tests/browser "$@"
 fi
 
 echo
 printf '%s\n' "${report[@]}"
 [ ${#failed[@]} -eq 0 ] || (IFS=,; echo "failed: ${failed[*]}")
-[ -z "$summary" ] || echo "$summary"
+[ ${#summary[@]} -eq 0 ] || printf '%s\n' "${summary[@]}"
 [ ${#failed[@]} -eq 0 ]

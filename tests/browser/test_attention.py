@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 from lab import Notebook, notebook
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Position, expect
 
 from explain_widgets.pictures.colormaps import colour_table
 from explain_widgets.pictures.quantise import quantise, signed_picture, weights_picture
@@ -142,6 +142,17 @@ def wait_drawn(explorer: Locator, **selection: object) -> None:
         expect(canvas).to_have_attribute("data-selection", re.compile(spelled))
 
 
+def place_on(element: Locator, across: float, down: float) -> Position:
+    """A place on an element, from parts of its width and its height."""
+    box = element.bounding_box()
+    return {"x": box["width"] * across, "y": box["height"] * down}
+
+
+def point_at(element: Locator, across: float, down: float) -> None:
+    """Move the mouse there; a cell that is run after it may scroll the element away."""
+    element.hover(position=place_on(element, across, down))
+
+
 def drag_to(page: Notebook, control: Locator, value: int) -> None:
     """Drag a slider's thumb to a value with the mouse."""
     control.scroll_into_view_if_needed()
@@ -216,16 +227,11 @@ def test_a_head_read_ahead_of_a_changed_model_shows_the_model_as_it_is(shown):
 
 def test_pointing_at_a_cell_tells_its_exact_weight(shown):
     page, explorer = shown
-    canvas = matrix(explorer)
-    box = canvas.bounding_box()
-    rows, columns = page.pixels(canvas).shape[:2]
+    rows, columns = page.pixels(matrix(explorer)).shape[:2]
     row, column = 5, 9
-    page.page.mouse.move(
-        box["x"] + box["width"] * (column + 0.5) / columns,
-        box["y"] + box["height"] * (row + 0.5) / rows,
-    )
     weight = float(page.run(f"live.attention(2).weights(7)[{row}, {column}].item()"))
     tokens = page.run("print(*[token.text for token in live.samples[0].tokens])").split()
+    point_at(matrix(explorer), (column + 0.5) / columns, (row + 0.5) / rows)
     readout = explorer.locator(".xw-readout")
     expect(readout).to_contain_text(re.compile(rf"{tokens[row]}.*→.*{tokens[column]}.*\d\.\d"))
     shown_number = re.search(r"\d\.\d+(e-\d+)?", readout.inner_text())
@@ -236,8 +242,7 @@ def test_pointing_at_a_cell_tells_its_exact_weight(shown):
 def test_a_head_is_picked_from_the_grid_by_mouse_and_keys(shown):
     page, explorer = shown
     grid = explorer.get_by_label(re.compile("^All heads"))
-    box = grid.bounding_box()  # six layers, rollout and flow
-    page.page.mouse.click(box["x"] + box["width"] * 4.5 / 12, box["y"] + box["height"] * 3.5 / 8)
+    grid.click(position=place_on(grid, 4.5 / 12, 3.5 / 8))  # six layers, rollout and flow
     wait_drawn(explorer, layer=3, head=4)
     grid.press("ArrowDown")
     grid.press("ArrowLeft")
@@ -467,11 +472,8 @@ def test_a_patch_picked_on_a_photograph_lights_up_where_it_looks(lab, open_noteb
     shown = page.pixels(photograph)[..., :3]
     asked = "print(live.samples[0].image[::2, ::2].tolist())"
     np.testing.assert_array_equal(shown, np.array(json.loads(page.run(asked))))
-    box = photograph.bounding_box()
     # The patch in row 10, column 15 of 13 × 20.
-    photograph.page.mouse.click(
-        box["x"] + box["width"] * 15.5 / 20, box["y"] + box["height"] * 10.5 / 13
-    )
+    overlay.click(position=place_on(photograph, 15.5 / 20, 10.5 / 13))
     position = 1 + 10 * 20 + 15
     wait_drawn(explorer, query=position)
     assert page.run("explorer.query") == str(position)
@@ -525,10 +527,8 @@ def test_two_heads_are_compared_side_by_side_and_as_a_difference(shown):
     expect(difference).to_be_visible()
     page.ready(explorer)
     assert_cells(page, difference, signed_picture(weights[0] - weights[1]).levels, "RdBu_r")
-    box = difference.bounding_box()
-    count = weights.shape[1]
-    x, y = (box[name] + box[size] * 2.5 / count for name, size in (("x", "width"), ("y", "height")))
-    page.page.mouse.move(x, y)
+    place = 2.5 / weights.shape[1]
+    point_at(difference, place, place)
     numbers = explorer.locator(".xw-readout b")
     expect(numbers).to_have_text(re.compile(r"^\d\S* − \d\S* = [+−]\d"))
     a, b, c = re.split(" [−=] ", numbers.inner_text())
