@@ -60,7 +60,8 @@ class Attention:
         What it was read from (``"sdpa"``, ``"nn.MultiheadAttention"``).
     check
         Largest difference found between recomputed rows of weights · value and what the model's
-        own operation returned, relative to the largest value; None: not compared, see ``note``.
+        own operation returned, relative to the longest value (the root mean square of its
+        channels); None: not compared, see ``note``.
     note
         What should be said with the picture, or "".
     prompt

@@ -26,12 +26,74 @@ _PLAIN = (int, float, str, bool, bytes, type(None))
 _NO_HOLDERS = (*_PLAIN, type, types.FunctionType, types.ModuleType)
 
 
-def structure(model: nn.Module) -> tuple[object, ...]:
-    """What must stay equal for a twin to stay a copy: a cheap fingerprint of the module tree.
+class Structure:
+    """What must stay as it is for a twin to stay a copy of a model.
 
     Modules and classes, parameter and buffer objects by name, hooks, and plain attributes by
     value (``dropout.p``), others by identity, plain fields of configuration objects by value.
     """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._parts = _structure(model)
+        self._watch()
+
+    def _watch(self) -> None:
+        self.modules = list(self._model.modules())
+        self._alive = all_fields(self.modules)  # whose addresses stand in the parts
+        # Scripted modules wrap what they hold anew at each access.
+        is_scripted = any(isinstance(module, torch.jit.ScriptModule) for module in self.modules)
+        self._containers = None if is_scripted else list(_containers(self.modules))
+        self._held = [_contents(container) for container in self._containers or ()]
+        self._ids = [[*map(id, contents)] for contents in self._held]
+        self._types_and_buffers = self._by_name()
+
+    def _by_name(self) -> list[object]:
+        return [(type(module), *module._buffers.keys()) for module in self.modules]
+
+    def holds(self) -> bool:
+        """Whether nothing of it has changed."""
+        if self._containers is not None:
+            # The same objects everywhere: seen at once, and asked before every answer.
+            ids = [[*map(id, _contents(container))] for container in self._containers]
+            if ids == self._ids and self._by_name() == self._types_and_buffers:
+                return True
+        if _structure(self._model) != self._parts:
+            return False
+        self._watch()  # what has changed makes no difference: a flag, or an equal number
+        return True
+
+
+def _contents(container: Any) -> list[object]:
+    if isinstance(container, dict):
+        return [*container, *container.values()]
+    return [*container]
+
+
+def _containers(modules: Iterable[nn.Module]) -> Iterator[Any]:
+    """All dictionaries and lists that `_structure` looks into, but for buffers, each once."""
+    seen: set[int] = set()
+    stack: list[object] = []
+    for module in modules:
+        fields = module.__dict__
+        yield fields
+        stack.extend(fields[name] for name in ("_modules", "_parameters", *HOOKS))
+        stack.extend(value for name, value in fields.items() if name not in _MODULE_FIELDS)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (*_NO_HOLDERS, nn.Module, Tensor)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (list, tuple)):
+            yield value
+            stack.extend(value)
+        else:
+            held = value if isinstance(value, dict) else getattr(value, "__dict__", None)
+            if isinstance(held, dict):
+                yield held
+
+
+def _structure(model: nn.Module) -> tuple[object, ...]:
     seen: set[int] = set()
     parts: list[object] = []
     for module in model.modules():
@@ -127,17 +189,18 @@ def all_fields(modules: Iterable[nn.Module]) -> list[_Fields]:
 
 
 @contextmanager
-def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Put every field of modules back at the end: children, parameters, hooks, attributes."""
-    before = all_fields(modules)
+def restored(before: list[_Fields]) -> Iterator[None]:
+    """Put every field of `all_fields` back at the end: children, parameters, hooks, attributes."""
     try:
         yield
     finally:
         for fields in before:
-            fields.module.training = fields.training
-            for name in fields.module.__dict__.keys() - fields.values.keys():
-                del fields.module.__dict__[name]
-            fields.module.__dict__.update(fields.values)
+            now = fields.module.__dict__
+            set_training(fields.module, fields.training)
+            if now.keys() != fields.values.keys():
+                for name in now.keys() - fields.values.keys():
+                    del now[name]
+            now.update(fields.values)
             for container, contents in fields.contents:
                 if container or contents or container is None:
                     _refill(fields.module, container, contents)
@@ -179,6 +242,12 @@ def give_own_tensors(module: nn.Module, copies: Copies) -> None:
             value.update({k: copies.of(v) for k, v in value.items() if isinstance(v, Tensor)})
         elif type(value) is list:
             value[:] = [copies.of(v) if isinstance(v, Tensor) else v for v in value]
+
+
+def set_training(module: nn.Module, training: bool) -> None:
+    """Set the flag, where it is another: modules take long over each attribute."""
+    if module.training != training:
+        module.training = training
 
 
 def set_buffer(module: nn.Module, name: str, tensor: Tensor | None) -> None:

@@ -33,9 +33,13 @@ class WeightState:
     steps: int
 
 
-def model_tensors(model: nn.Module, others: Iterable[Tensor] = ()) -> list[Tensor]:
-    """Parameters, buffers and ``others``: all that a model computes with."""
-    return [*model.parameters(), *model.buffers(), *others]
+def model_tensors(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -> list[Tensor]:
+    """Parameters and buffers of modules, and ``others``, each once: all they compute with."""
+    tensors: dict[Tensor | None, None] = {}
+    for module in modules:
+        tensors.update(dict.fromkeys(module._parameters.values()))
+        tensors.update(dict.fromkeys(module._buffers.values()))
+    return [*(tensor for tensor in tensors if tensor is not None), *others]
 
 
 def weight_state(tensors: list[Tensor]) -> WeightState:
@@ -65,11 +69,11 @@ def _pointer(tensor: Tensor) -> int:
 
 def _sampled_bytes(tensors: list[Tensor]) -> bytes:
     groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-    for tensor in tensors:
-        if tensor.layout == torch.strided and tensor.device.type != "meta" and tensor.numel():
-            groups.setdefault((tensor.device, tensor.dtype), []).append(_sample(tensor.detach()))
     parts = []
     with torch.no_grad():
+        for tensor in tensors:
+            if tensor.layout == torch.strided and not tensor.is_meta and tensor.numel():
+                groups.setdefault((tensor.device, tensor.dtype), []).append(_sample(tensor))
         for samples in groups.values():
             joined = torch.cat(samples)
             parts.append(joined.view(torch.uint8).cpu().numpy().tobytes())
@@ -78,9 +82,11 @@ def _sampled_bytes(tensors: list[Tensor]) -> bytes:
 
 def _sample(tensor: Tensor) -> Tensor:
     """Up to 64 elements spread over the tensor, as a view where the memory allows."""
-    flat = tensor.view(-1) if tensor.is_contiguous() else tensor.reshape(-1)
-    stride = -(-flat.numel() // _SAMPLE)
-    return flat[::stride].resolve_conj().resolve_neg()
+    stride = -(-tensor.numel() // _SAMPLE)
+    if tensor.is_contiguous() and not tensor.is_complex() and not tensor.is_neg():
+        count = -(-tensor.numel() // stride)
+        return tensor.as_strided((count,), (stride,), tensor.storage_offset())
+    return tensor.reshape(-1)[::stride].resolve_conj().resolve_neg()
 
 
 class _StepWatch:

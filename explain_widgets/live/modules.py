@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,20 +48,6 @@ class ModuleRow:
     order: int = field(default=-1, repr=False)
 
 
-def module_paths(model: nn.Module) -> dict[int, str]:
-    """``id(module)`` to its first path."""
-    return {id(module): name for name, module in model.named_modules()}
-
-
-def empty_rows(model: nn.Module, counts: dict[str, int] | None = None) -> dict[str, ModuleRow]:
-    """A row for each module, nothing called yet; ``counts``: `parameter_counts`, where known."""
-    counts = parameter_counts(model) if counts is None else counts
-    return {
-        name: ModuleRow(name, type(module).__name__, parameters=counts[name])
-        for name, module in model.named_modules()
-    }
-
-
 def library_classes(module: nn.Module) -> Iterator[str]:
     """Names of the classes of torch (and transformers) that a module is one of, its own first.
 
@@ -74,10 +61,10 @@ def library_classes(module: nn.Module) -> Iterator[str]:
             yield base.__name__
 
 
-def in_call_order(rows: dict[str, ModuleRow]) -> list[ModuleRow]:
+def in_call_order(rows: list[ModuleRow]) -> list[ModuleRow]:
     """Rows by their first call; modules that were never called come last."""
-    called = sorted((row for row in rows.values() if row.calls), key=lambda row: row.order)
-    return called + [row for row in rows.values() if not row.calls]
+    called = sorted((row for row in rows if row.calls), key=lambda row: row.order)
+    return called + [row for row in rows if not row.calls]
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
@@ -102,7 +89,7 @@ def model_device(model: nn.Module) -> torch.device:
 
     Of a model that is offloaded as a whole: where accelerate runs it.
     """
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
         if not tensor.is_meta:
             return tensor.device
     for module in model.modules():
@@ -117,31 +104,42 @@ def flat_tensors(value: object) -> Iterator[Tensor]:
     return (tensor for _, tensor in named_tensors(value))
 
 
-def named_tensors(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def named_tensors(value: object) -> list[tuple[str, Tensor]]:
     """The tensors in tuples, lists, mappings, dataclasses and model outputs, with keys, in order.
 
     The keys of nested containers are joined: ``"hidden_states.3"``; a bare tensor has none.
     """
     if isinstance(value, Tensor):
-        yield name, value
-        return
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return  # most of what modules are called with: the checks below take longer
-    before = f"{name}." if name else ""
+        return [("", value)]
+    found: list[tuple[str, Tensor]] = []
+    _find_tensors(value, "", found)
+    return found
+
+
+def _find_tensors(value: object, before: str, found: list[tuple[str, Tensor]]) -> None:
     for key, item in _items(value):
-        yield from named_tensors(item, f"{before}{key}")
+        if isinstance(item, Tensor):
+            found.append((f"{before}{key}", item))
+        elif type(item) not in _PLAIN:  # most of what modules are called with
+            _find_tensors(item, f"{before}{key}.", found)
 
 
-def _items(value: object) -> Iterator[tuple[object, object]]:
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
+
+def _items(value: object) -> Iterable[tuple[object, object]]:
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return enumerate(cast("Sequence[object]", value))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        yield from zip(value._fields, value, strict=True)
-    elif isinstance(value, (tuple, list)):
-        yield from enumerate(value)
-    elif isinstance(value, Mapping):
-        yield from value.items()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield field.name, getattr(value, field.name, None)
+        return zip(value._fields, value, strict=True)
+    if isinstance(value, (tuple, list)):
+        return enumerate(value)
+    if isinstance(value, Mapping):
+        return value.items()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name, None)) for field in fields(value)]
+    return ()
 
 
 def shape(tensor: Tensor) -> Shape:

@@ -1,7 +1,8 @@
-"""Hooks for one run: which module runs, what comes out of it, and where gradients pass.
+"""Looking on during one run: which module runs, what comes out of it, where gradients pass.
 
-All hooks sit on the module that runs (the twin), only for the time of the run, and ignore calls
-from other threads.
+Every module of what runs (the twin) is called through a function of ours, only for the time of
+the run; calls from other threads go on to the module at once. It sits where ``module.compile()``
+puts its own: hooks would do the same, at three times the price.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -24,10 +25,7 @@ from explain_widgets.live.freshness import version
 from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
-    empty_rows,
-    flat_tensors,
     in_call_order,
-    module_paths,
     named_tensors,
     shape,
     with_tensor,
@@ -93,31 +91,33 @@ class Recorder:
 
     Parameters
     ----------
-    module
-        The module that will run.
+    modules
+        The modules that will run, by their paths, the root first.
+    counts
+        The numbers of parameters in each and below: see `parameter_counts`.
     wanted
         What to keep.
-    counts
-        The numbers of parameters by module, where they are known.
     may_end
         Whether an exception may end the run after the last call that is wanted.
     """
 
     def __init__(
         self,
-        module: nn.Module,
+        modules: Sequence[tuple[str, nn.Module]],
+        counts: Mapping[str, int],
         wanted: Wanted,
-        counts: dict[str, int] | None = None,
         may_end: bool = False,
     ) -> None:
-        self._module = module
+        self._modules = modules
         self._wanted = wanted
         self._may_end = may_end
-        self._rows = empty_rows(module, counts)
-        self._paths = module_paths(module)
+        self._rows = [
+            ModuleRow(path, type(module).__name__, parameters=counts[path])
+            for path, module in modules
+        ]
         self._stack: list[_Running] = []
         self._thread = threading.get_ident()
-        self._clock = _Clock(next(module.parameters(), torch.empty(0)).device)
+        self._clock = _Clock(_device(modules))
         self._order = 0
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
@@ -142,23 +142,19 @@ class Recorder:
 
     @contextmanager
     def attached(self) -> Iterator[Recorder]:
-        """Hooks on every module, for the time of the run."""
-        handles = []
+        """Look on at every module, for the time of the run."""
+        before = []
         try:
-            # As functions of nn.Module: scripted modules take the same hooks, but not as methods.
-            for module in self._module.modules():
-                handles.append(
-                    nn.Module.register_forward_pre_hook(
-                        module, self._enter, prepend=True, with_kwargs=True
-                    )
-                )
-                handles.append(
-                    nn.Module.register_forward_hook(module, self._leave, always_call=True)
-                )
+            for (_, module), row in zip(self._modules, self._rows, strict=True):
+                fields = module.__dict__
+                before.append((fields, fields.get(_CALL)))
+                fields[_CALL] = self._looked_at(module, row)
             yield self
         finally:
-            for handle in handles:
-                handle.remove()
+            for fields, call in before:
+                fields[_CALL] = call
+                if call is None:  # as the class has it
+                    del fields[_CALL]
             self._copies.clear()
             self._stack.clear()
             self._parted.clear()
@@ -178,20 +174,34 @@ class Recorder:
         self._clock.settle()
         return in_call_order(self._rows)
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._done or threading.get_ident() != self._thread:
-            return
-        # What is asked of tensors here is no part of the forward: modes that look on need not see
-        # it, and would take longer over it than all the rest.
-        with torch._C.DisableTorchFunction():
-            self._entered(module, args, kwargs)
+    def _looked_at(self, module: nn.Module, row: ModuleRow) -> Callable[..., Any]:
+        """What is called in the place of a module."""
+        call = module.__dict__.get(_CALL) or module._call_impl
+        thread = self._thread
 
-    def _entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def looked_at(*args: Any, **kwargs: Any) -> Any:
+            if self._done or threading.get_ident() != thread:
+                return call(*args, **kwargs)
+            # What is asked of tensors here is no part of the forward: modes that look on need not
+            # see it, and would take longer over it than all the rest.
+            with torch._C.DisableTorchFunction():
+                self._enter(row, args, kwargs)
+            try:
+                output = call(*args, **kwargs)
+            except Exception:
+                self._leave(None)
+                raise
+            with torch._C.DisableTorchFunction():
+                instead = self._leave(output)
+            return output if instead is None else instead
+
+        return looked_at
+
+    def _enter(self, row: ModuleRow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
             self._forwards += 1
-        row = self._rows[self._paths[id(module)]]
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
-        inputs = list(flat_tensors((args, kwargs)))
+        inputs = [tensor for _, tensor in (*named_tensors(args), *named_tensors(kwargs))]
         call = Call(name, row.name, tuple(map(shape, inputs)), self._order)
         if row.calls == 0:
             row.order = self._order
@@ -203,13 +213,8 @@ class Recorder:
         versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
         self._stack.append(_Running(row, call, self._clock.now(), versions))
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if self._done or threading.get_ident() != self._thread or not self._stack:
-            return None
-        with torch._C.DisableTorchFunction():
-            return self._left(output)
-
-    def _left(self, output: Any) -> Any:
+    def _leave(self, output: Any) -> Any:
+        """Note the end of the innermost call; what is to take the place of its output, or None."""
         running, wanted = self._stack.pop(), self._wanted
         self._clock.add(running.row, running.started)
         instead = None
@@ -225,7 +230,7 @@ class Recorder:
         row, call, wanted = running.row, running.call, self._wanted
         tensors = dict(named_tensors(output))
         row.bytes += sum(map(_bytes, tensors.values()))
-        call.entries = tuple(entry_of(name, tensor) for name, tensor in tensors.items())
+        call.entries = tuple([entry_of(name, tensor) for name, tensor in tensors.items()])
         call.ended = self._order
         self._order += 1
         if row.calls == 1:
@@ -289,6 +294,15 @@ class Recorder:
             parted = (tensor.detach(), begun.detach())
             self._parted.extend((alias, version(alias)) for alias in parted)
         return begun
+
+
+# Where a module keeps what `nn.Module.__call__` goes to in the place of its own code.
+_CALL = "_compiled_call_impl"
+
+
+def _device(modules: Sequence[tuple[str, nn.Module]]) -> torch.device:
+    parameters = (p for _, module in modules for p in module.parameters(recurse=False))
+    return next(parameters, torch.empty(0)).device
 
 
 def _is_replaceable(output: Any, name: str) -> bool:

@@ -133,7 +133,7 @@ class Runner:
                 self._runs = Borrowed(self._model, str(reason))
             self._draws = False
         assert self._runs is not None
-        self._tensors = model_tensors(self._model, self._runs.hidden)
+        self._tensors = model_tensors(self._runs.originals, self._runs.hidden)
         return is_new
 
     def run(
@@ -225,7 +225,7 @@ class Runner:
             if wanted is not None:
                 # The user's own model is left in the way it leaves itself: not by an exception.
                 may_end = isinstance(self._runs, Twin)
-                recorder = Recorder(module, wanted, self._runs.counts, may_end)
+                recorder = Recorder(self._runs.modules, self._runs.counts, wanted, may_end)
                 run.recorder = stack.enter_context(recorder.attached())
                 if wanted.beside is not None:
                     stack.enter_context(wanted.beside)
@@ -278,10 +278,10 @@ class Runner:
         )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:
-        """Under hooks the layers of a fused encoder take plain tensors: so must the encoder."""
-        if wanted is None or not any(
-            isinstance(m, nn.TransformerEncoder) for m in self._model.modules()
-        ):
+        """Fused layers of an encoder call none of their parts: looked at, they take plain paths."""
+        fused = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
+        assert self._runs is not None
+        if wanted is None or not any(isinstance(m, fused) for _, m in self._runs.modules):
             return nullcontext()
         return BaseTorchFunctionMode()
 

@@ -22,13 +22,14 @@ from torch.overrides import TorchFunctionMode
 from explain_widgets.live.fields import (
     HOOKS,
     Copies,
+    Structure,
     all_fields,
     give_own_tensors,
     hidden_tensors,
     own_generators,
     restored,
     set_buffer,
-    structure,
+    set_training,
 )
 from explain_widgets.live.freshness import version
 from explain_widgets.live.modules import parameter_counts
@@ -72,6 +73,10 @@ class Twin:
     ----------
     hidden
         The user's tensors that are neither parameters nor buffers.
+    module
+        What runs.
+    modules
+        The modules of what runs, by their paths.
     counts
         See `parameter_counts`.
 
@@ -86,8 +91,7 @@ class Twin:
     def __init__(self, model: nn.Module) -> None:
         _refuse_special(model)
         self._original = model
-        self._structure = structure(model)
-        self._alive = all_fields(model.modules())  # whose addresses stand in the structure
+        self._structure = Structure(model)
         self.hidden = hidden_tensors(model)
         self._settled = not any(map(_is_large, self.hidden))
         self._build([(tensor, tensor.detach().clone()) for tensor in self.hidden])
@@ -104,21 +108,28 @@ class Twin:
             *zip(own_generators(self._original), own_generators(self.module), strict=True)
         ]
         self._pairs = list(zip(_tree(self._original), _tree(self.module), strict=True))
-        self._modules = list(self.module.modules())
-        self.counts: dict[str, int] | None = parameter_counts(self.module)
+        self.modules = list(self.module.named_modules())
+        self._fields = all_fields(module for _, module in self.modules)
+        self.counts = parameter_counts(self.module)
+
+    @property
+    def originals(self) -> list[nn.Module]:
+        """The user's modules, as of the last question whether this follows them."""
+        return self._structure.modules
 
     def follows(self, model: nn.Module) -> bool:
         """Whether this is still a copy of ``model``: same modules, parameters, plain attributes."""
-        return self._original is model and self._structure == structure(model)
+        return self._original is model and self._structure.holds()
 
     @contextmanager
     def ready(self, train_mode: bool) -> Iterator[nn.Module]:
         """The module to run once, as the model is now, in the mode asked for."""
         versions = []
-        with restored(self._modules):
+        with restored(self._fields):
             copies = Copies()
             for source, target in self._pairs:
-                target.training = train_mode and (source.training or not self._original.training)
+                is_training = source.training or not self._original.training
+                set_training(target, train_mode and is_training)
                 for name, buffer in list(source._buffers.items()):
                     own = None if buffer is None else copies.of(buffer)
                     set_buffer(target, name, own)
@@ -152,34 +163,42 @@ class Borrowed:
 
     Attributes
     ----------
-    hidden
-        As in `Twin`.
+    module, hidden, modules, counts
+        As in `Twin`, and as of the last question whether this follows the model.
     """
-
-    counts = None  # running may change what is on the model
 
     def __init__(self, model: nn.Module, reason: str) -> None:
         self.module = model
         self.reason = reason
         self.hidden = hidden_tensors(model)
         self._generators = own_generators(model)
-        self._structure = structure(model)
-        self._alive = all_fields(model.modules())
+        self._look()
+
+    def _look(self) -> None:
+        self._structure = Structure(self.module)
+        self.modules = list(self.module.named_modules())
+        self.counts = parameter_counts(self.module)
+
+    @property
+    def originals(self) -> list[nn.Module]:
+        """As in `Twin`."""
+        return self._structure.modules
 
     def follows(self, model: nn.Module) -> bool:
         """Whether this still stands for ``model`` as it is; if not, it may have become copyable."""
-        return self.module is model and self._structure == structure(model)
+        return self.module is model and self._structure.holds()
 
     @contextmanager
     def ready(self, train_mode: bool) -> Iterator[nn.Module]:
         """The module to run once: everything on it is put back whatever happens."""
         values = [(tensor, version(tensor), tensor.detach().clone()) for tensor in self.hidden]
         states = [(generator, generator_state(generator)) for generator in self._generators]
-        with restored(list(self.module.modules())):
+        modules = list(self.module.modules())
+        with restored(all_fields(modules)):
             copies = Copies()
             was_training = self.module.training
-            for module in self.module.modules():
-                module.training = train_mode and (module.training or not was_training)
+            for module in modules:
+                set_training(module, train_mode and (module.training or not was_training))
                 for name, buffer in list(module._buffers.items()):
                     if buffer is not None:
                         set_buffer(module, name, copies.of(buffer))
@@ -195,7 +214,7 @@ class Borrowed:
                         if version(tensor) != before:
                             tensor.copy_(value)
         # Objects on it may have changed in running (accelerate's hooks note devices).
-        self._structure = structure(self.module)
+        self._look()
 
 
 _LARGE = 2**24

@@ -142,7 +142,10 @@ class AttentionCapture(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             return self._looked_at(func, args, kwargs, result, self._read_sdpa)
         if self._multihead is None and isinstance(result, Tensor):
-            return self._looked_at(func, args, kwargs, result, self._follow)
+            # Most operations are none of those that matter: seen before anything else is asked.
+            if self._provenance.concerns(getattr(func, "__name__", ""), args, kwargs):
+                return self._looked_at(func, args, kwargs, result, self._follow)
+            return result
         if self._multihead is not None and func in (torch.bmm, torch.baddbmm):
             return self._looked_at(func, args, kwargs, result, self._read_product)
         return result
@@ -216,8 +219,9 @@ class AttentionCapture(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> SeenCall:
         multihead = self._multihead
-        if not enable_gqa:
-            leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        shapes = {t.shape[:-2] for t in (query, key, value)}
+        if not enable_gqa and len(shapes) > 1:
+            leading = torch.broadcast_shapes(*shapes)
             query, key, value = (t.expand(*leading, *t.shape[-2:]) for t in (query, key, value))
         return SeenCall(
             query,
@@ -278,6 +282,7 @@ class AttentionCapture(TorchFunctionMode):
         if call.query.is_nested or call.key.is_nested:
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
+        value = folded(call.value)
         attention = Attention(
             query=folded_copy(call.query),
             key=folded_copy(call.key),
@@ -287,12 +292,11 @@ class AttentionCapture(TorchFunctionMode):
             kind=_kind(name, call),
             source=call.source,
             note=_note_of(call.query, dropped=call.dropout > 0),
-            value_norms=lengths(folded(call.value), -1),
+            value_norms=lengths(value, -1),
         )
         difference = None
         if not call.dropout:
-            value, output = folded(call.value), folded(call.output)
-            difference = relative_difference(attention, value, output)
+            difference = relative_difference(attention, value, folded(call.output))
         return self._file(name, forward, call, attention, difference)
 
     def _file(

@@ -58,9 +58,13 @@ def _namespaces(module: nn.Module) -> list[dict[str, Any]]:
         return []
     parts = list(module.modules())
     files = {base.__module__ for kind in {type(part) for part in parts} for base in kind.__mro__}
+    # Those of torch and Python are large, and call no flex attention.
+    files = {name for name in files if name.partition(".")[0] not in ("torch", "builtins")}
     named = [sys.modules.get(name) for name in sorted({*files, _TRANSFORMERS})]
     found = [vars(file) for file in named if file is not None]
-    return [*found, *(vars(part) for part in parts)]
+    # Few parts hold a function of their own.
+    fields = (vars(part) for part in parts)
+    return [*found, *(names for names in fields if types.FunctionType in map(type, names.values()))]
 
 
 def _is_flex(value: types.FunctionType) -> bool:

@@ -75,6 +75,12 @@ class Provenance:
         """Where the parameters lie; asked for only where there are products of tensors."""
         return {_storage(parameter) for parameter in self._module.parameters()}
 
+    def concerns(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether an operation may be one to take note of: asked of every one."""
+        if name == "linear":
+            return _is_few_queries(_weight(args, kwargs))
+        return name in _PRODUCTS or any(id(argument) in self._trails for argument in _flat(args))
+
     def see(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
     ) -> BuiltWeights | None:
@@ -82,7 +88,7 @@ class Provenance:
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, result)
         if name == "linear":
-            self._score_by_parameter(args[1], result)
+            self._score_by_parameter(_weight(args, kwargs), result)
             return None
         source = next((a for a in _flat(args) if id(a) in self._trails), None)
         trail = self._trail(source) if isinstance(source, Tensor) else None
@@ -105,8 +111,8 @@ class Provenance:
 
     def _score_by_parameter(self, parameter: Tensor, result: Tensor) -> None:
         """Scores of positions against a learned query, or a few."""
-        queries = parameter.shape[0] if parameter.ndim > 1 else 1
-        if queries <= _MOST_QUERIES and queries < parameter.shape[-1] and result.ndim > 1:
+        if _is_few_queries(parameter) and result.ndim > 1:
+            queries = parameter.shape[0] if parameter.ndim > 1 else 1
             self._follow(result, _Trail(learned=queries))
 
     def _weigh(self, args: tuple[Any, ...], weights: Tensor, trail: _Trail, result: Tensor) -> None:
@@ -194,6 +200,17 @@ class Provenance:
 
     def _follow(self, tensor: Tensor, trail: _Trail) -> None:
         self._trails[id(tensor)] = (weakref.ref(tensor), trail)
+
+
+def _weight(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    weight: Tensor = args[1] if len(args) > 1 else kwargs["weight"]
+    return weight
+
+
+def _is_few_queries(parameter: Tensor) -> bool:
+    """Whether a linear layer may score positions against learned queries, by its size."""
+    queries = parameter.shape[0] if parameter.ndim > 1 else 1
+    return queries <= _MOST_QUERIES and queries < parameter.shape[-1]
 
 
 def _flat(args: tuple[Any, ...]) -> Iterator[Any]:

@@ -9,17 +9,18 @@ from torch import Tensor
 
 from explain_widgets.analysis.attention import Attention
 from explain_widgets.analysis.score_steps import Block
+from explain_widgets.live.attention.seen import lengths
 
 _ROWS = 8
 
-# Differences that rounding explains, relative to the largest value: half types round their own
+# Differences that rounding explains, relative to the longest value: half types round their own
 # intermediate results, where ours are in single precision.
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 _HALF_TOLERANCE = 2e-2
 
 
 def relative_difference(attention: Attention, value: Tensor, output: Tensor) -> Tensor:
-    """Largest |weights · value − output| over 8 rows and all heads, relative to the values' size.
+    """Largest |weights · value − output| over 8 rows and all heads, relative to the longest value.
 
     Parameters
     ----------
@@ -36,8 +37,10 @@ def relative_difference(attention: Attention, value: Tensor, output: Tensor) -> 
         A scalar on the device: reading it is left to the end of the run.
     """
     group = attention.heads // value.shape[0]
-    # Every eighth value tells the scale as well: this must cost little beside the forward.
-    scale = value[:, ::8].abs().max().clamp_min(1e-30)
+    # By the longest value, as if its channels were alike: this must cost little beside the forward.
+    norms = attention.value_norms
+    longest = (lengths(value, -1) if norms is None else norms).max()
+    scale = (longest / value.shape[-1] ** 0.5).clamp_min(1e-30)
     if group > 1:
         value = value.repeat_interleave(group, 0)
     # Spread over the second half, where causal queries see the most, and up to the last.
