@@ -539,6 +539,44 @@ def test_two_heads_are_compared_side_by_side_and_as_a_difference(shown):
     wait_drawn(explorer, layer=3, head=6)
 
 
+def weights_of(page: Notebook, code: str) -> np.ndarray:
+    """(queries, keys) that an expression of the kernel is."""
+    return np.array(json.loads(page.run(f"import json\nprint(json.dumps(({code}).tolist()))")), "f")
+
+
+def test_what_went_through_all_layers_is_a_layer_behind_the_last(shown):
+    """Rollout and flow: picked with the same slider, as exact as the calls."""
+    page, explorer = shown
+    layer = slider(explorer, "Layer")
+    for index, name in ((6, "rollout"), (7, "flow")):
+        layer.fill(str(index))
+        slider(explorer).fill("3")
+        wait_drawn(explorer, layer=index, head=3)
+        page.ready(explorer)
+        expect(explorer).to_contain_text(re.compile(name, re.IGNORECASE))
+        weights = weights_of(page, f"live.attention({name!r}, 0).weights(3)")
+        assert_cells(page, matrix(explorer), weights_picture(weights, "linear").levels, "Blues")
+    assert page.run("explorer.layer_name") == "'encoder.layer.2.attention.self'"  # no module
+
+
+def test_gradient_times_attention_needs_a_target_and_follows_it(shown):
+    page, explorer = shown
+    page.run(
+        "explorer.target = lambda output: output.last_hidden_state[0, 0, 5]\n"
+        "explorer.measure = 'gradient'"
+    )
+    wait_drawn(explorer, layer=2, head=7, measure="gradient")
+    page.ready(explorer)
+    asked = "live.gradient_attention(2, 0, explorer.target).weights(7)"
+    first = weights_of(page, asked)
+    assert_cells(page, matrix(explorer), weights_picture(first, "linear").levels, "Blues")
+    page.run("explorer.target = lambda output: -output.last_hidden_state[0, 0, 5]")
+    page.ready(explorer)
+    second = weights_of(page, asked)
+    assert np.abs(first - second).max() > 0
+    assert_cells(page, matrix(explorer), weights_picture(second, "linear").levels, "Blues")
+
+
 def test_a_model_is_compared_before_and_after_it_was_changed(minilm):
     page = minilm
     index = page.start(
