@@ -34,6 +34,8 @@ class Access:
         of the sample's own arguments.
     target
         The scalar that a target picks from an output; see `LiveModel.gradient`.
+    last
+        The last unpadded position of a sample.
     module
         The model as it is now.
     revision
@@ -47,6 +49,7 @@ class Access:
     reading: Callable[[], AbstractContextManager[None]]
     run: Callable[..., Run]
     target: Callable[[Any, Target, int], Tensor]
+    last: Callable[[int], int]
     module: Callable[[], nn.Module]
     revision: Callable[[], int]
     store: Store

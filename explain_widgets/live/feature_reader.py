@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from explain_widgets.live.patches import image_in
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Room, Store
-from explain_widgets.live.targets import Target
+from explain_widgets.live.targets import Target, kept_by
 from explain_widgets.live.tracing import Traced
 
 # Forwards of so many kinds are remembered; samples of the same shapes share them.
@@ -202,7 +201,7 @@ class FeatureReader:
         if layer == "input":
             return self._input_gradient(sample, target, entry)
         spot = self.spot(layer, sample, entry)
-        key = _target_key(target)
+        key = kept_by(target)
         kept: Tensor | None = self._store.get(("gradient", sample, key, *spot))
         if key is not None and kept is not None:
             return kept
@@ -350,13 +349,3 @@ def _input_tensor(args: tuple[Any, ...], kwargs: dict[str, Any], entry: int | st
             f"{', '.join(map(repr, floating))}."
         )
     return floating[str(entry)]
-
-
-def _target_key(target: Target) -> int | str | None:
-    """What gradients by this target are kept under; None: not, a callable may answer otherwise."""
-    if target is None:
-        return "predicted"
-    try:
-        return operator.index(target)  # type: ignore[arg-type]
-    except TypeError:
-        return None

@@ -22,6 +22,7 @@ from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
+from explain_widgets.live.batches import Batches
 from explain_widgets.live.entries import Calls, Entry
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
 from explain_widgets.live.filter_reader import FilterReader
@@ -31,7 +32,8 @@ from explain_widgets.live.gradients import differentiated
 from explain_widgets.live.head_statistics import HeadSummary, head_summaries
 from explain_widgets.live.home import Home
 from explain_widgets.live.lookup import GENERATED, Table
-from explain_widgets.live.modules import ModuleRow, flat_tensors, model_device
+from explain_widgets.live.losses import loss_of
+from explain_widgets.live.modules import ModuleRow, flat_tensors, kept_bytes, model_device
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
@@ -121,6 +123,7 @@ class LiveModel:
             self._reading,
             self._run,
             self._target,
+            self._last_position,
             lambda: self.model,
             lambda: self._revision,
             self._store,
@@ -556,6 +559,33 @@ class LiveModel:
         with self._reading():
             return self._attention.gradient(layer, sample, target)
 
+    def batches(self, sample: int = 0, target: Target = None) -> Batches:
+        """The model on altered versions of a sample, many in one run, with or without gradients.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        target
+            As in `gradient`; None: the class that is predicted for the sample, for all of them.
+
+        Returns
+        -------
+        Batches
+            ``.scores({"0": inputs})``: the target's value for each of ``inputs``, (entries,);
+            arguments go by name, positional ones by number.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.batches(sample=1, target=2).scores({"0": torch.zeros(8, 4)}).shape
+        torch.Size([8])
+        """
+        with self._reading():
+            rows = self._features.table(sample).rows
+        return Batches(self._access, sample, target, entry_bytes=kept_bytes(rows))
+
     def maximise(
         self,
         layer: int | str | None,
@@ -790,7 +820,7 @@ class LiveModel:
         then: Callable[[Run], None] = lambda run: None,
         inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
     ) -> Run:
-        args, kwargs = inputs or self._inputs(sample)
+        args, kwargs = inputs or _copied(self._inputs(sample))
         run = self._runner.run(args, kwargs, wanted, gradients, then)
         self._mixed = self._mixed or run.mixed
         # A run of something else than the sample, or of a part of it, is not what the table shows.
@@ -829,7 +859,10 @@ class LiveModel:
         return scores
 
     def _target(self, output: Any, target: Target, sample: int) -> Tensor:
-        return target_value(output, target, self._last_position(sample))
+        last = self._last_position(sample)
+        if isinstance(target, str):
+            target = loss_of(target, self._sample(sample), last)
+        return target_value(output, target, last)
 
     def _last_position(self, sample: int) -> int:
         loaded = self._sample(sample)
@@ -853,6 +886,11 @@ def _as_samples(samples: Any, **options: Any) -> Samples:
 
 def _detached(value: Any) -> Any:
     return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, value)
+
+
+def _copied(inputs: _T) -> _T:
+    """Arguments that a model may write into: the sample is the user's data."""
+    return torch.utils._pytree.tree_map_only(Tensor, Tensor.clone, inputs)
 
 
 def _bytes(value: Any) -> int:

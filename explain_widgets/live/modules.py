@@ -48,6 +48,13 @@ class ModuleRow:
     order: int = field(default=-1, repr=False)
 
 
+def kept_bytes(rows: Iterable[ModuleRow]) -> int:
+    """About what a run with gradients keeps: the outputs of the modules that hold no others."""
+    rows = list(rows)
+    around = {row.name.rpartition(".")[0] for row in rows if row.name}
+    return sum(row.bytes for row in rows if row.name not in around)
+
+
 def library_classes(module: nn.Module) -> Iterator[str]:
     """Names of the classes of torch (and transformers) that a module is one of, its own first.
 

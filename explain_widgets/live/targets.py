@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explain_widgets.live.errors import TargetError
 
-Target: TypeAlias = int | Callable[[Any], Tensor] | None
+Target: TypeAlias = int | str | Callable[[Any], Tensor] | None
 
 
 class _Same:
@@ -27,13 +27,25 @@ class _Same:
 
 
 def target_key(target: Target) -> Hashable:
-    """By what an answer about a target is kept: indices by value, callables by identity."""
-    if target is None:
-        return None
+    """By what an answer is kept: indices and losses by value, callables by identity."""
+    if target is None or isinstance(target, str):
+        return target
     try:
         return operator.index(target)  # type: ignore[arg-type]
     except TypeError:
         return _Same(target)
+
+
+def kept_by(target: Target) -> int | str | None:
+    """What numbers by this target are kept under; None: not, a callable may answer otherwise."""
+    if target is None:
+        return "predicted"
+    if isinstance(target, str):
+        return f"loss {target}"
+    try:
+        return operator.index(target)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
@@ -45,7 +57,8 @@ def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
         What the model returned for one sample (a batch of 1).
     target
         A class (or vocabulary) index, a callable from the output to a scalar tensor, or None: the
-        predicted class, or the predicted next token.
+        predicted class, or the predicted next token. Losses by name are made callables before,
+        see `losses.loss_of`.
     last
         The last unpadded position, for outputs of shape (batch, time, vocabulary).
 
@@ -68,7 +81,7 @@ def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
     if target is None:
         return row[row.argmax()]
     try:
-        index = operator.index(target)
+        index = operator.index(target)  # type: ignore[arg-type]
     except TypeError as error:
         raise TargetError(
             f"target={target!r} is neither a class index nor a callable from the output to a "
@@ -81,12 +94,21 @@ def target_value(output: Any, target: Target, last: int = -1) -> Tensor:
     return row[index]
 
 
+def fixed_target(output: Any, target: Target, last: int = -1) -> Target:
+    """The target with what is predicted here as its class, for other inputs to be held against."""
+    return int(logits(output, last).argmax()) if target is None else target
+
+
+def scores_in(output: Any) -> Any:
+    """The part of an output that holds the scores of classes: its logits, else all of it."""
+    if isinstance(output, Mapping) and "logits" in output:
+        return output["logits"]
+    return getattr(output, "logits", output)
+
+
 def logits(output: Any, last: int = -1) -> Tensor:
     """The scores that classes are predicted from, of shape (classes,); see `target_value`."""
-    if isinstance(output, Mapping) and "logits" in output:
-        scores = output["logits"]
-    else:
-        scores = getattr(output, "logits", output)
+    scores = scores_in(output)
     if isinstance(scores, Tensor):
         if scores.numel() == 1:
             return scores.reshape(1)

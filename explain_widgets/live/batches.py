@@ -1,0 +1,378 @@
+"""Runs on many altered versions of one sample at once, with or without gradients."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from explain_widgets.live.access import Access
+from explain_widgets.live.errors import GradientError, LayerError, RunError, TargetError
+from explain_widgets.live.gradients import differentiated
+from explain_widgets.live.modules import named_tensors, shape, with_tensor
+from explain_widgets.live.recorder import Spot, Wanted
+from explain_widgets.live.runs import Run
+from explain_widgets.live.targets import Target, fixed_target, scores_in, target_key
+
+Place: TypeAlias = str | Spot
+"""An argument of the model by name ("0", "input_ids"), or what comes out of a call."""
+
+Altered: TypeAlias = Mapping[Place, Tensor]
+"""What stands in the places of a sample's own tensors, (entries, …) each."""
+
+Scalar: TypeAlias = Callable[[Tensor], Tensor]
+
+MOST_ENTRIES = 64
+_ROOM = 2**26
+
+
+@dataclass
+class Passed:
+    """What one batch of a run has given.
+
+    Attributes
+    ----------
+    scores
+        (entries,), detached.
+    gradients, activations
+        By place, (entries, …); a gradient is zero where the score does not depend on the place.
+    """
+
+    scores: Tensor
+    gradients: dict[Place, Tensor] = field(default_factory=dict)
+    activations: dict[Place, Tensor] = field(default_factory=dict)
+
+
+class Batches:
+    """The model on altered versions of a sample, several in one run where that changes nothing.
+
+    Whether the entries of a batch are independent of each other is tried out once; where they are
+    not (the batch is another axis, or statistics are taken over it) each is run by itself.
+
+    Parameters
+    ----------
+    access
+        To the live model.
+    sample
+        Which sample.
+    target
+        What is scored; None: the class that is predicted for the unaltered sample, for all.
+    neuron
+        In the place of the target: a spot, and the scalar of what comes out there.
+    entry_bytes
+        What a run keeps in memory for one entry, if known: batches are made to fit.
+
+    Examples
+    --------
+    >>> import torch, explain_widgets as xw
+    >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+    >>> live.batches(sample=1, target=2).scores({"0": torch.zeros(8, 4)}).shape
+    torch.Size([8])
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        sample: int,
+        target: Target = None,
+        neuron: tuple[Spot, Scalar] | None = None,
+        entry_bytes: int = 0,
+    ) -> None:
+        self._access = access
+        self.sample = access.sample(sample)
+        self._neuron = neuron
+        self.entry_bytes = entry_bytes
+        self.arguments = arguments(self.sample.args, self.sample.kwargs)
+        self.target: Target = None
+        self.score, self.target = self._own_score(target)
+        self.seconds = {
+            False: 0.0,
+            True: 0.0,
+        }  # of the last runs an entry, without and with gradients
+        self.runs = {False: 0, True: 0}  # entries that were run
+        self._is_apart = False
+
+    @property
+    def note(self) -> str:
+        """What was seen of the batches, or ""."""
+        return "run one by one: entries of a batch influence each other" if self._is_apart else ""
+
+    def size(self, gradients: bool) -> int:
+        """How many entries fit into one run."""
+        if self._is_apart:
+            return 1
+        device = next(iter(self.arguments.values()), torch.empty(0)).device
+        room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _ROOM
+        # Without gradients what has been used is given back during the run.
+        each = max(1, self.entry_bytes if gradients else self.entry_bytes // 4)
+        return max(2, min(MOST_ENTRIES, room // each))
+
+    def scores(self, altered: Altered) -> Tensor:
+        """The score of every entry, (entries,), in as many runs as they need."""
+        parts = [self._passed(part, (), False).scores for part in self._parts(altered, False)]
+        return torch.cat(parts)
+
+    def gradients(
+        self,
+        altered: Altered,
+        at: tuple[Place, ...],
+        along: Callable[[Spot, int], bool] | None = None,
+    ) -> Passed:
+        """Scores, gradients and activations of one run at the places ``at``.
+
+        Parameters
+        ----------
+        altered
+            Of no more than `size` entries.
+        at
+            Where gradients are taken: arguments, and what comes out of calls.
+        along
+            Says of a spot with its bytes whether its gradient and activation are wanted as well,
+            if looking there changes nothing.
+
+        Raises
+        ------
+        GradientError
+            When the score does not depend on any of these places in a differentiable way.
+        """
+        parts = [self._passed(part, at, True, along) for part in self._parts(altered, True)]
+        if len(parts) == 1:
+            return parts[0]
+        joined = Passed(torch.cat([part.scores for part in parts]))
+        for name in ("gradients", "activations"):
+            tensors = [getattr(part, name) for part in parts]
+            common = [place for place in tensors[0] if all(place in t for t in tensors)]
+            setattr(joined, name, {p: torch.cat([t[p] for t in tensors]) for p in common})
+        return joined
+
+    # One run.
+
+    def _parts(self, altered: Altered, gradients: bool) -> Iterator[Altered]:
+        entries = _entries(altered)
+        if entries > 1:
+            self._check_independent(altered)
+        size = self.size(gradients)
+        for start in range(0, entries, size):
+            yield {place: tensor[start : start + size] for place, tensor in altered.items()}
+
+    def _passed(
+        self,
+        altered: Altered,
+        at: tuple[Place, ...],
+        gradients: bool,
+        along: Callable[[Spot, int], bool] | None = None,
+    ) -> Passed:
+        entries = _entries(altered)
+        leaves = self._leaves(altered, at, entries)
+        spots = frozenset(place for place in at if isinstance(place, tuple))
+        noted = _Noted(
+            {place: tensor for place, tensor in altered.items() if isinstance(place, tuple)},
+            None if self._neuron is None else self._neuron[0],
+        )
+        wanted = None
+        if spots or noted.is_needed or along:
+            kept = lambda spot, size: spot in spots or bool(along and along(spot, size))  # noqa: E731
+            wanted = Wanted(
+                edges=spots,
+                edges_along=along,
+                activations=kept,
+                outputs=noted if noted.is_needed else None,
+            )
+        found: list[Passed] = []
+
+        def finish(run: Run) -> None:
+            scores = self._scores(run.output, noted, entries)
+            found[:] = [Passed(scores.detach())]
+            if gradients:
+                self._differentiate(run, scores.sum(), leaves, found[0])
+
+        begun = time.perf_counter()
+        inputs = self._inputs(altered, leaves, entries)
+        with self._access.reading():
+            mode = "activations" if gradients else "none"
+            self._access.run(self.sample.index, wanted, mode, finish, inputs)
+        self.seconds[gradients] = (time.perf_counter() - begun) / entries
+        self.runs[gradients] += entries
+        return found[0]
+
+    def _leaves(self, altered: Altered, at: tuple[Place, ...], entries: int) -> dict[str, Tensor]:
+        """The arguments by which is differentiated."""
+        found = {}
+        for place in at:
+            if isinstance(place, str):
+                own = self.arguments[place]
+                tensor = altered.get(place, _repeated(own, entries))
+                found[place] = tensor.detach().requires_grad_()
+        return found
+
+    def _inputs(
+        self, altered: Altered, leaves: dict[str, Tensor], entries: int
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        new = {place: tensor for place, tensor in altered.items() if isinstance(place, str)}
+        given = {id(self.arguments[place]): tensor for place, tensor in (new | leaves).items()}
+
+        def swap(tensor: Tensor) -> Tensor:
+            found = given.get(id(tensor))
+            # Clones: models may write into what they are given, and a leaf allows no writing.
+            return _repeated(tensor, entries) if found is None else found.clone()
+
+        args, kwargs = torch.utils._pytree.tree_map_only(
+            Tensor, swap, (self.sample.args, self.sample.kwargs)
+        )
+        return args, kwargs
+
+    def _scores(self, output: Any, noted: _Noted, entries: int) -> Tensor:
+        if self._neuron is not None:
+            assert noted.tensor is not None
+            parts = _split(noted.tensor, entries)
+            return torch.stack([self._neuron[1](part).reshape(()) for part in parts])
+        is_index = not (callable(self.target) or isinstance(self.target, str))
+        outputs = _split(scores_in(output) if is_index else output, entries)
+        index = self.sample.index
+        return torch.stack([self._access.target(one, self.target, index) for one in outputs])
+
+    def _differentiate(
+        self, run: Run, score: Tensor, leaves: dict[str, Tensor], found: Passed
+    ) -> None:
+        recorder = run.recorder
+        edges = {} if recorder is None else recorder.edges
+        if recorder is not None and recorder.has_parted:
+            raise RuntimeError("The model writes through what copies were made of.")
+        places: dict[Place, Any] = dict([*leaves.items(), *edges.items()])
+        gradients = differentiated(score, list(places.values()), "what is attributed to")
+        if all(gradient is None for gradient in gradients):
+            raise GradientError("The target does not depend on what it is to be attributed to.")
+        if recorder is not None:
+            found.activations = dict(recorder.activations.items())
+        for place, gradient in zip(places, gradients, strict=True):
+            like = leaves[place] if isinstance(place, str) else found.activations.get(place)
+            if gradient is not None:
+                found.gradients[place] = gradient.detach()
+            elif like is not None:
+                found.gradients[place] = torch.zeros_like(like)
+
+    # Of the sample itself.
+
+    def _own_score(self, target: Target) -> tuple[float, Target]:
+        """The score of the sample as it is, and the target with its class fixed."""
+        noted = _Noted({}, None if self._neuron is None else self._neuron[0])
+        found: list[Any] = []
+
+        def finish(run: Run) -> None:
+            if self._neuron is None:
+                last = self._access.last(self.sample.index)
+                self.target = fixed_target(run.output, target, last)
+            found[:] = [float(self._scores(run.output, noted, 1)[0]), self.target]
+
+        key = None
+        if self._neuron is None:
+            key = ("own score", self.sample.index, target_key(target))
+        with self._access.reading():
+            kept = None if key is None else self._access.store.get(key)
+            if kept is None:
+                wanted = Wanted(outputs=noted) if noted.is_needed else None
+                inputs = self._inputs({}, {}, 1)
+                self._access.run(self.sample.index, wanted, "none", finish, inputs)
+                kept = tuple(found)
+                if key is not None:
+                    self._access.store.put(key, kept, 0)
+        return kept
+
+    def _check_independent(self, altered: Altered) -> None:
+        """Try out once whether a batch gives for the sample itself what the sample alone gives."""
+        neuron = None if self._neuron is None else self._neuron[0]
+        key = ("independent", *map(shape, self.arguments.values()), frozenset(altered), neuron)
+        with self._access.reading():
+            verdict = self._access.store.get(key)
+        if verdict is None:
+            verdict = self._is_independent(altered)
+            with self._access.reading():
+                self._access.store.put(key, verdict, 0)
+        self._is_apart = self._is_apart or not verdict
+
+    def _is_independent(self, altered: Altered) -> bool:
+        pair: dict[Place, Tensor] = {}
+        for place, tensor in altered.items():
+            own = self.arguments.get(place) if isinstance(place, str) else None
+            pair[place] = tensor[:2] if own is None else torch.cat([own.to(tensor), tensor[-1:]])
+        is_own = all(isinstance(place, str) for place in altered)
+        expected = self.score if is_own else float(self._passed(_first(pair), (), False).scores)
+        try:
+            found = self._passed(pair, (), False).scores
+            scale = max(abs(expected), float((found - expected).abs().max()), 1e-12)
+        except (RunError, TargetError, LayerError, _UnsplitError):
+            return False
+        return abs(float(found[0]) - expected) <= 1e-3 * scale or not math.isfinite(expected)
+
+
+class _Noted:
+    """Puts tensors in the place of what calls return, and keeps what one of them returned."""
+
+    def __init__(self, instead: dict[Spot, Tensor], kept: Spot | None) -> None:
+        self._instead, self._kept = instead, kept
+        self._missing = {call for call, _ in instead} | ({kept[0]} if kept else set())
+        self.tensor: Tensor | None = None
+        self.is_needed = bool(self._missing)
+
+    def __call__(self, call: str, output: Any) -> Any:
+        if call not in self._missing:
+            return None
+        self._missing.discard(call)
+        going_on = output
+        for name, tensor in named_tensors(output):
+            new = self._instead.get((call, name))
+            if new is not None:
+                # A clone, since in-place operations may follow.
+                going_on = with_tensor(going_on, tensor, new.to(tensor.dtype).clone())
+            if (call, name) == self._kept:
+                # Before in-place operations follow.
+                self.tensor = tensor.clone()
+        return None if going_on is output else going_on
+
+    def check(self) -> None:
+        if self._missing:
+            raise LayerError(f"Layer {min(self._missing)!r} was not called in this run.")
+
+
+class _UnsplitError(Exception):
+    """An output has no entry for each of the inputs."""
+
+
+def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors that a model is called with, by name; positional ones by their number."""
+    return dict(named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs}))
+
+
+def _entries(altered: Altered) -> int:
+    return len(next(iter(altered.values())))
+
+
+def _first(altered: Altered) -> Altered:
+    return {place: tensor[:1] for place, tensor in altered.items()}
+
+
+def _repeated(tensor: Tensor, entries: int) -> Tensor:
+    """A copy, the same for every entry, where the first axis is the batch."""
+    if tensor.ndim == 0 or tensor.shape[0] != 1:
+        return tensor.clone()
+    return tensor.repeat(entries, *[1] * (tensor.ndim - 1))
+
+
+def _split(output: Any, entries: int) -> list[Any]:
+    """An output as if each entry had been run by itself."""
+    if entries == 1:
+        return [output]
+    tensors = [tensor for _, tensor in named_tensors(output)]
+    if not any(tensor.ndim and len(tensor) == entries for tensor in tensors):
+        raise _UnsplitError
+
+    def entry(n: int) -> Any:
+        cut = lambda t: t[n : n + 1] if t.ndim and len(t) == entries else t  # noqa: E731
+        return torch.utils._pytree.tree_map_only(Tensor, cut, output)
+
+    return [entry(n) for n in range(entries)]
