@@ -60,7 +60,8 @@ class Wanted:
     its queries and keys, whether those are kept; None: not recorded. ``gradients``: whether the
     gradients of those that are kept will be asked for, too. ``below_python``: look for it among
     basic operations alone. ``ablate``: what happens to the heads of some attention calls.
-    ``beside``: is entered around the forward. ``seen``: called with every tensor that comes out.
+    ``beside``: is entered around the forward. ``entered``: called with the name of each call and
+    the tensors that go in. ``seen``: called with every tensor that comes out.
     ``outputs``: what happens to what modules return. ``last``: name of the call after which the
     rest of the run is of no interest.
     """
@@ -73,6 +74,7 @@ class Wanted:
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
     beside: AbstractContextManager[Any] | None = None
+    entered: Callable[[str, list[Tensor]], None] | None = None
     seen: Callable[[Spot, Tensor], None] | None = None
     outputs: Outputs | None = None
     last: str | None = None
@@ -210,6 +212,8 @@ class Recorder:
         row.calls += 1
         if len(self.calls) < MOST_CALLS:
             self.calls[name] = call
+        if self._wanted.entered is not None:
+            self._wanted.entered(name, inputs)
         versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
         self._stack.append(_Running(row, call, self._clock.now(), versions))
 
