@@ -114,8 +114,9 @@ def over_channels(values: Tensor, axis: int, channels: Channels | int = "sum") -
     if channels == "max":
         largest = values.abs().argmax(axis, keepdim=True)
         return values.gather(axis, largest).squeeze(axis)
-    if isinstance(channels, int) and 0 <= channels < values.shape[axis]:
-        return values.select(axis, channels)
+    is_index = isinstance(channels, int)
+    if is_index and 0 <= int(channels) < values.shape[axis]:
+        return values.select(axis, int(channels))
     raise ValueError(
         f'channels={channels!r} must be "sum", "mean", "max", "norm" or the index of one of '
         f"{values.shape[axis]}."

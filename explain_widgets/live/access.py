@@ -32,6 +32,8 @@ class Access:
     run
         Runs the model for a sample; see `Runner.run` for what follows. ``inputs``: in the place
         of the sample's own arguments.
+    lend
+        Lends the module that runs; see `Runner.lend`.
     target
         The scalar that a target picks from an output; see `LiveModel.gradient`.
     last
@@ -48,6 +50,7 @@ class Access:
     sample: Callable[[int], Sample]
     reading: Callable[[], AbstractContextManager[None]]
     run: Callable[..., Run]
+    lend: Callable[..., None]
     target: Callable[[Any, Target, int], Tensor]
     last: Callable[[int], int]
     module: Callable[[], nn.Module]

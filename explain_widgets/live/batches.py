@@ -25,9 +25,11 @@ Place: TypeAlias = str | Spot
 Altered: TypeAlias = Mapping[Place, Tensor]
 """What stands in the places of a sample's own tensors, (entries, …) each."""
 
+Along: TypeAlias = Callable[[Spot, int], bool]
 Scalar: TypeAlias = Callable[[Tensor], Tensor]
 
 MOST_ENTRIES = 64
+_NOTHING: Mapping[str, Tensor] = {}
 _ROOM = 2**26
 
 
@@ -88,14 +90,19 @@ class Batches:
         self._neuron = neuron
         self.entry_bytes = entry_bytes
         self.arguments = arguments(self.sample.args, self.sample.kwargs)
-        self.target: Target = None
-        self.score, self.target = self._own_score(target)
-        self.seconds = {
-            False: 0.0,
-            True: 0.0,
-        }  # of the last runs an entry, without and with gradients
-        self.runs = {False: 0, True: 0}  # entries that were run
+        self._asked = target
+        self._own: tuple[float, Target] | None = None
         self._is_apart = False
+
+    @property
+    def score(self) -> float:
+        """Of the sample as it is."""
+        return self.own_score()[0]
+
+    @property
+    def target(self) -> Target:
+        """The target; the class that is predicted for the sample where none was given."""
+        return self.own_score()[1]
 
     @property
     def note(self) -> str:
@@ -117,11 +124,22 @@ class Batches:
         parts = [self._passed(part, (), False).scores for part in self._parts(altered, False)]
         return torch.cat(parts)
 
+    def own(
+        self,
+        values: Altered,
+        at: tuple[Place, ...],
+        along: Along | None = None,
+        rule: Callable[[Tensor], None] | None = None,
+    ) -> Passed:
+        """`gradients` for the sample as it is, with its own ``values`` in some of the places."""
+        return self._passed(values, at, True, along, rule, is_own=True)
+
     def gradients(
         self,
         altered: Altered,
         at: tuple[Place, ...],
-        along: Callable[[Spot, int], bool] | None = None,
+        along: Along | None = None,
+        rule: Callable[[Tensor], None] | None = None,
     ) -> Passed:
         """Scores, gradients and activations of one run at the places ``at``.
 
@@ -134,13 +152,15 @@ class Batches:
         along
             Says of a spot with its bytes whether its gradient and activation are wanted as well,
             if looking there changes nothing.
+        rule
+            Called with the sum of the scores before it is differentiated.
 
         Raises
         ------
         GradientError
             When the score does not depend on any of these places in a differentiable way.
         """
-        parts = [self._passed(part, at, True, along) for part in self._parts(altered, True)]
+        parts = [self._passed(part, at, True, along, rule) for part in self._parts(altered, True)]
         if len(parts) == 1:
             return parts[0]
         joined = Passed(torch.cat([part.scores for part in parts]))
@@ -165,9 +185,13 @@ class Batches:
         altered: Altered,
         at: tuple[Place, ...],
         gradients: bool,
-        along: Callable[[Spot, int], bool] | None = None,
+        along: Along | None = None,
+        rule: Callable[[Tensor], None] | None = None,
+        is_own: bool = False,
     ) -> Passed:
-        entries = _entries(altered)
+        entries = 1 if is_own else _entries(altered)
+        if not is_own:
+            self.own_score()
         leaves = self._leaves(altered, at, entries)
         spots = frozenset(place for place in at if isinstance(place, tuple))
         noted = _Noted(
@@ -186,19 +210,35 @@ class Batches:
         found: list[Passed] = []
 
         def finish(run: Run) -> None:
+            if is_own:
+                self._note_own(run.output)
             scores = self._scores(run.output, noted, entries)
             found[:] = [Passed(scores.detach())]
+            if is_own:
+                self._keep_own(float(found[0].scores))
             if gradients:
-                self._differentiate(run, scores.sum(), leaves, found[0])
+                score = scores.sum()
+                if rule is not None:
+                    rule(score)
+                self._differentiate(run, score, leaves, found[0])
 
         begun = time.perf_counter()
-        inputs = self._inputs(altered, leaves, entries)
+        with torch.set_grad_enabled(gradients), torch.inference_mode(False):
+            inputs = self.inputs(altered, leaves)
         with self._access.reading():
             mode = "activations" if gradients else "none"
             self._access.run(self.sample.index, wanted, mode, finish, inputs)
-        self.seconds[gradients] = (time.perf_counter() - begun) / entries
-        self.runs[gradients] += entries
+            seconds = (time.perf_counter() - begun) / entries
+            self._access.store.put(self._seconds_key(gradients), seconds, 0)
         return found[0]
+
+    def seconds(self, gradients: bool) -> float:
+        """How long an entry took in the last run of inputs of these shapes; 0: none has been."""
+        with self._access.reading():
+            return self._access.store.get(self._seconds_key(gradients)) or 0.0
+
+    def _seconds_key(self, gradients: bool) -> tuple[Any, ...]:
+        return ("seconds", gradients, *map(shape, self.arguments.values()))
 
     def _leaves(self, altered: Altered, at: tuple[Place, ...], entries: int) -> dict[str, Tensor]:
         """The arguments by which is differentiated."""
@@ -210,11 +250,14 @@ class Batches:
                 found[place] = tensor.detach().requires_grad_()
         return found
 
-    def _inputs(
-        self, altered: Altered, leaves: dict[str, Tensor], entries: int
+    def inputs(
+        self, altered: Altered, leaves: Mapping[str, Tensor] = _NOTHING
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of one run; ``leaves``: those by which is differentiated."""
+        entries = _entries(altered) if altered else 1
         new = {place: tensor for place, tensor in altered.items() if isinstance(place, str)}
-        given = {id(self.arguments[place]): tensor for place, tensor in (new | leaves).items()}
+        both = {**new, **leaves}
+        given = {id(self.arguments[place]): tensor for place, tensor in both.items()}
 
         def swap(tensor: Tensor) -> Tensor:
             found = given.get(id(tensor))
@@ -231,6 +274,10 @@ class Batches:
             assert noted.tensor is not None
             parts = _split(noted.tensor, entries)
             return torch.stack([self._neuron[1](part).reshape(()) for part in parts])
+        return self.scores_of(output, entries)
+
+    def scores_of(self, output: Any, entries: int) -> Tensor:
+        """(entries,) what the target picks from the output of a run, in the graph."""
         is_index = not (callable(self.target) or isinstance(self.target, str))
         outputs = _split(scores_in(output) if is_index else output, entries)
         index = self.sample.index
@@ -256,32 +303,36 @@ class Batches:
             elif like is not None:
                 found.gradients[place] = torch.zeros_like(like)
 
-    # Of the sample itself.
+    # Of the sample itself: what is predicted for it is the target for all.
 
-    def _own_score(self, target: Target) -> tuple[float, Target]:
-        """The score of the sample as it is, and the target with its class fixed."""
-        noted = _Noted({}, None if self._neuron is None else self._neuron[0])
-        found: list[Any] = []
+    def own_score(self) -> tuple[float, Target]:
+        """Score and target of the sample as it is."""
+        if self._own is None:
+            key = self._own_key
+            with self._access.reading():
+                self._own = None if key is None else self._access.store.get(key)
+        if self._own is None:
+            self._passed({}, (), False, is_own=True)
+        assert self._own is not None
+        return self._own
 
-        def finish(run: Run) -> None:
-            if self._neuron is None:
-                last = self._access.last(self.sample.index)
-                self.target = fixed_target(run.output, target, last)
-            found[:] = [float(self._scores(run.output, noted, 1)[0]), self.target]
-
-        key = None
+    def _note_own(self, output: Any) -> None:
+        target = self._asked
         if self._neuron is None:
-            key = ("own score", self.sample.index, target_key(target))
-        with self._access.reading():
-            kept = None if key is None else self._access.store.get(key)
-            if kept is None:
-                wanted = Wanted(outputs=noted) if noted.is_needed else None
-                inputs = self._inputs({}, {}, 1)
-                self._access.run(self.sample.index, wanted, "none", finish, inputs)
-                kept = tuple(found)
-                if key is not None:
-                    self._access.store.put(key, kept, 0)
-        return kept
+            target = fixed_target(output, target, self._access.last(self.sample.index))
+        self._own = (math.nan, target)
+
+    def _keep_own(self, score: float) -> None:
+        assert self._own is not None
+        self._own = (score, self._own[1])
+        if self._own_key is not None:
+            self._access.store.put(self._own_key, self._own, 0)
+
+    @property
+    def _own_key(self) -> tuple[Any, ...] | None:
+        if self._neuron is not None:
+            return None
+        return ("own score", self.sample.index, target_key(self._asked))
 
     def _check_independent(self, altered: Altered) -> None:
         """Try out once whether a batch gives for the sample itself what the sample alone gives."""

@@ -285,7 +285,10 @@ class FeatureReader:
     def _read_gradients(
         self, sample: int, target: Target, spot: Spot, along: bool
     ) -> dict[Spot, Tensor]:
-        """The gradient at ``spot``, and ``along`` with it at all others that there is room for."""
+        """The gradient at ``spot``, and ``along`` with it at all others that there is room for.
+
+        The activations of the same run are kept as well.
+        """
         found: dict[Spot, Tensor] = {}
 
         def differentiate(run: Run) -> None:
@@ -304,10 +307,16 @@ class FeatureReader:
             pairs = zip(edges, gradients, strict=True)
             found.update((place, g.detach()) for place, g in pairs if g is not None)
 
-        room = Room(self._store.limit // 2, spot)
-        wanted = Wanted(edges=frozenset({spot}), edges_along=room.keeps if along else None)
+        room, beside = Room(self._store.limit // 3, spot), Room(self._store.limit // 3, spot)
+        wanted = Wanted(
+            activations=beside.keeps if along else lambda place, size: place == spot,
+            edges=frozenset({spot}),
+            edges_along=room.keeps if along else None,
+        )
         try:
-            self._run(sample, wanted, "activations", differentiate)
+            run = self._run(sample, wanted, "activations", differentiate)
+            assert run.recorder is not None
+            self._keep("activation", (sample,), run.recorder.activations, spot)
         except RuntimeError:
             # Everywhere may be too much, or meet an operation that has no gradient.
             if not along:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.ascent import Reduce
 from explain_widgets.analysis.attention import Attention
+from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.access import Access
@@ -22,6 +23,8 @@ from explain_widgets.live.ascent import AscentStep, ascend
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.attention.ablation import HeadAblation
 from explain_widgets.live.attention_reader import AttentionReader
+from explain_widgets.live.attribution.methods import Method
+from explain_widgets.live.attribution.reader import AttributionCost, AttributionReader
 from explain_widgets.live.batches import Batches
 from explain_widgets.live.entries import Calls, Entry
 from explain_widgets.live.feature_reader import FeatureLayer, FeatureReader
@@ -37,7 +40,7 @@ from explain_widgets.live.modules import ModuleRow, flat_tensors, kept_bytes, mo
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.outputs import OutputChange, output_change
 from explain_widgets.live.recorder import Wanted
-from explain_widgets.live.runs import Gradients, Run, Runner
+from explain_widgets.live.runs import Call, Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
@@ -122,12 +125,14 @@ class LiveModel:
             self._sample,
             self._reading,
             self._run,
+            self._lend,
             self._target,
             self._last_position,
             lambda: self.model,
             lambda: self._revision,
             self._store,
         )
+        self._attributions = AttributionReader(self._access, self._features)
         self._without = WithoutReader(self._access, self._attention, self._features)
         self._revision = 0
         self._lock = threading.RLock()
@@ -586,6 +591,101 @@ class LiveModel:
             rows = self._features.table(sample).rows
         return Batches(self._access, sample, target, entry_bytes=kept_bytes(rows))
 
+    def attribute(
+        self,
+        method: str,
+        sample: int = 0,
+        target: Target = None,
+        layer: int | str | None = None,
+        **options: Any,
+    ) -> Attribution:
+        """How much each part of the input, or of a layer, has to do with the target.
+
+        Parameters
+        ----------
+        method
+            A name of `attribution_methods`.
+        sample
+            Which sample.
+        target
+            As in `gradient`; or a loss with the sample's label: ``"cross_entropy"``, ``"mse"``,
+            ``"binary_cross_entropy"``.
+        layer
+            Name or index of a module, for methods that attribute to layers; None: to the input.
+            Of token ids the numbers are those of their embeddings. Grad-CAM takes the last layer
+            that has maps.
+        **options
+            Those of the method; and ``inputs``, names of the inputs where not all are wanted,
+            ``entry`` as in `activation`.
+
+        Returns
+        -------
+        Attribution
+            Its ``values``, its ``completeness_gap`` where the method promises a sum, and in
+            ``note`` what was chosen and approximated.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When there is no such method or option, or a method has no answer for this model.
+        LayerError, GradientError, TargetError
+            When there is no such layer, gradient or target.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.attribute("integrated_gradients", sample=2, target=1).values.shape
+        torch.Size([1, 4])
+        """
+        return deque(self.attribution_steps(method, sample, target, layer, **options), 1).pop()
+
+    def attribution_steps(
+        self,
+        method: str,
+        sample: int = 0,
+        target: Target = None,
+        layer: int | str | None = None,
+        **options: Any,
+    ) -> Iterator[Attribution]:
+        """`attribute`, refined step by step; between two steps others may ask.
+
+        Closing the iterator ends the work. Each attribution says its ``step`` of how many
+        ``steps``; the last is that of `attribute`.
+        """
+        return self._attributions.steps(method, sample, target, layer, options)
+
+    def attribution_methods(self, sample: int = 0) -> list[Method]:
+        """The methods of attribution, with options, sources, and why one has no answer here.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> [m.reason for m in live.attribution_methods() if m.name == "guided_backprop"]
+        ['this forward has no ReLU, so that it would be the plain gradient']
+        """
+        return self._attributions.methods(sample)
+
+    def attribution_cost(
+        self,
+        method: str,
+        sample: int = 0,
+        target: Target = None,
+        layer: int | str | None = None,
+        **options: Any,
+    ) -> AttributionCost:
+        """What `attribute` would take now, in runs, seconds and memory; 0 where it is kept.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(5, 4))
+        >>> live.attribution_cost("integrated_gradients", n_steps=20).backwards
+        20
+        """
+        return self._attributions.cost(method, sample, target, layer, options)
+
     def maximise(
         self,
         layer: int | str | None,
@@ -831,6 +931,9 @@ class LiveModel:
                 Table(rows, calls) if known is None else replace(known, rows=rows, calls=calls)
             )
         return run
+
+    def _lend(self, action: Callable[[nn.Module, Call], None], **how: bool) -> None:
+        self._mixed = self._runner.lend(action, **how).mixed or self._mixed
 
     def _shared(self, calls: Calls) -> Calls:
         """The same as known of another sample, where they are equal: there may be thousands."""

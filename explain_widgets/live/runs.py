@@ -36,6 +36,9 @@ from explain_widgets.live.twin import (
     replaced_parameters,
 )
 
+Call: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+"""Calls the module that is lent, for its positional and its named arguments."""
+
 Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 
 
@@ -177,6 +180,54 @@ class Runner:
                 run = attempt(True)
                 run.mixed = True
                 return run
+
+    def lend(
+        self,
+        action: Callable[[nn.Module, Call], None],
+        *,
+        copied: bool = False,
+        draws: bool = False,
+    ) -> Run:
+        """Lend the module that runs to what calls it as often as it likes, with gradients.
+
+        Parameters
+        ----------
+        action
+            Called with the module and with what calls it for arguments, as the user's ``forward``
+            does. What it leaves on the module is taken away.
+        copied
+            It changes weights: it gets copies.
+        draws
+            It seeds and draws from the shared generators, whose states are put back: in the home
+            thread only.
+
+        Raises
+        ------
+        NeedsHomeThreadError
+            When this may only happen in the home thread.
+        """
+        if draws and not self.home.is_current():
+            raise NeedsHomeThreadError(
+                "This method draws random numbers, which a running cell may be drawing as well: "
+                "waiting for it to end."
+            )
+
+        def once() -> Run:
+            assert self._runs is not None
+            run = Run()
+            before = quick_state(self.tensors())
+            with ExitStack() as stack:
+                stack.enter_context(plain_thread(differentiable=True))
+                run.module = module = stack.enter_context(self._runs.ready(self._train_mode))
+                stack.enter_context(self._parameters(module, "none", copied))
+                action(module, lambda args, kwargs: self._call(module, args, kwargs))
+            run.mixed = quick_state(self.tensors()) != before
+            return run
+
+        with self._lock:
+            if self._runs is None:
+                self.follow()
+            return self._guarded(once)
 
     def _guarded(self, action: Callable[[], Run]) -> Run:
         """In the home thread with all generators kept; elsewhere without a single draw."""

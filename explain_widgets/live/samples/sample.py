@@ -208,6 +208,12 @@ class Sample:
         return f"class {index}" if named is None else named
 
     @property
+    def padding_id(self) -> int | None:
+        """The id of the token that texts are padded with; None: no tokenizer says."""
+        reader = self._view.show.reader
+        return None if reader is None else reader.padding_id
+
+    @property
     def label_index(self) -> int | None:
         """The class that the label stands for; None where it is no class."""
         return label_index(self.label, self._view.show.class_names)

@@ -212,6 +212,14 @@ class TokenReader:
         family = family_of(self.tokenizer)
         return None if family is WORDS and not _vocabulary(self.tokenizer) else family
 
+    @property
+    def padding_id(self) -> int | None:
+        """The id of the token that texts are padded with; None: the tokenizer does not say."""
+        padding = getattr(self.tokenizer, "padding", None)  # of tokenizers.Tokenizer
+        of_backend = padding.get("pad_id") if isinstance(padding, dict) else None
+        found = getattr(self.tokenizer, "pad_token_id", of_backend)
+        return found if isinstance(found, int) else None
+
     def encode(self, *texts: str) -> Encoded:
         """One text (or a pair, for a transformers tokenizer) as arguments of a model.
 

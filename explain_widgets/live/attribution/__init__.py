@@ -1,0 +1,1 @@
+"""Attributions: what the parts of an input, or of a layer, have to do with the target."""

@@ -1,0 +1,161 @@
+"""Attributions that are gradients of the sample itself, or of it under noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.attribution import Attribution, grad_cam
+from explain_widgets.live.attribution.asked import Asked
+from explain_widgets.live.batches import Place
+from explain_widgets.live.errors import GradientError, LayerError
+from explain_widgets.live.targets import kept_by
+
+
+def gradient(asked: Asked) -> Iterator[Attribution]:
+    """The gradient itself."""
+    values, _ = _gradients(asked)
+    yield asked.answer(values)
+
+
+def saliency(asked: Asked, abs: bool = True) -> Iterator[Attribution]:  # noqa: A002 (as in Captum)
+    """The gradient without its sign."""
+    values, _ = _gradients(asked)
+    yield asked.answer({place: v.abs() if abs else v for place, v in values.items()})
+
+
+def input_x_gradient(asked: Asked) -> Iterator[Attribution]:
+    """Gradient times what is there: the input, or the activation of a layer."""
+    gradients, there = _gradients(asked)
+    yield asked.answer({place: there[place] * slope for place, slope in gradients.items()})
+
+
+def layer_grad_cam(asked: Asked, relu_attributions: bool = False) -> Iterator[Attribution]:
+    """Grad-CAM of a layer: one pass serves all of them."""
+    gradients, there = _gradients(asked)
+    assert asked.spot is not None
+    layout = asked.features.layout(asked.spot[0], asked.batches.sample.index, asked.spot[1])
+    if layout.height * layout.width == 1:
+        raise LayerError(
+            f"Grad-CAM needs a layer with maps, and {asked.spot[0]!r} gives {layout.words}: take "
+            "an earlier one."
+        )
+    found = grad_cam(there[asked.spot], gradients[asked.spot], layout)
+    note = layout.words
+    if not gradients[asked.spot].any():
+        note += " · the gradient is zero here"
+    elif not found.any():
+        note += (
+            " · the target does not depend on these positions, only on tokens beside them: take "
+            "an earlier layer"
+        )
+    values: dict[Place, Tensor] = {asked.spot: found.clamp_min(0) if relu_attributions else found}
+    yield asked.answer(values, note)
+
+
+def smooth_grad(
+    asked: Asked,
+    nt_samples: int = 20,
+    stdevs: float = 0.15,
+    nt_type: str = "smoothgrad",
+    seed: int = 0,
+) -> Iterator[Attribution]:
+    """Gradients under noise: their mean, the mean of their squares, or their variance."""
+    noise = Noise(stdevs, seed)
+    sums: dict[Place, Tensor] = {}
+    squares: dict[Place, Tensor] = {}
+    done = 0
+    while done < nt_samples:
+        count = min(asked.batches.size(gradients=True), nt_samples - done)
+        altered = {place: noise.added(value, count) for place, value in asked.values.items()}
+        passed = asked.batches.gradients(altered, asked.places)
+        for place, slopes in passed.gradients.items():
+            sums[place] = sums.get(place, 0) + slopes.sum(0, keepdim=True)
+            squares[place] = squares.get(place, 0) + slopes.square().sum(0, keepdim=True)
+        done += count
+        values = {
+            place: {
+                "smoothgrad": sums[place] / done,
+                "smoothgrad_sq": squares[place] / done,
+                "vargrad": squares[place] / done - (sums[place] / done).square(),
+            }[nt_type]
+            for place in sums
+        }
+        note = f"mean of {done} noisy samples, noise {stdevs:g} of the range of the input"
+        yield asked.answer(values, note, step=done, steps=nt_samples)
+
+
+class Noise:
+    """Gaussian noise from a generator of its own, the same on every device.
+
+    Parameters
+    ----------
+    share
+        Its standard deviation, as a share of the range of what it is added to.
+    seed
+        Of the generator.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._share = share
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def added(self, value: Tensor, count: int) -> Tensor:
+        """(count, …): ``value`` so many times, each with noise of its own."""
+        shape = (count, *value.shape[1:])
+        draws = torch.randn(shape, generator=self.generator, dtype=torch.float32)
+        scale = self._share * (value.max() - value.min()) if value.numel() else 0
+        return value + draws.to(value) * scale
+
+
+def _gradients(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
+    """Gradients by place, and what is there: kept where they are by a class or a loss."""
+    if asked.spot is not None:
+        return _of_layer(asked)
+    key = kept_by(asked.target)
+    where = ("input gradients", asked.batches.sample.index, key, asked.places)
+    store = asked.access.store
+    with asked.access.reading():
+        found: dict[Place, Tensor] | None = None if key is None else store.get(where)
+    if found is None:
+        found = asked.own().gradients
+        if key is not None:
+            with asked.access.reading():
+                store.put(where, found, sum(tensor.nbytes for tensor in found.values()))
+    return found, asked.values
+
+
+def _of_layer(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
+    """All layers are read in the same pass, and kept, by the reader of features."""
+    assert asked.spot is not None
+    (layer, entry), sample = asked.spot, asked.batches.sample.index
+    with asked.access.reading():
+        slopes = asked.features.gradient(layer, sample, asked.target, entry)
+        there = asked.features.activation(layer, sample, entry)
+    return {asked.spot: slopes}, {asked.spot: there}
+
+
+def best_layer(asked: Asked, candidates: list[Any]) -> Any:
+    """The last layer with maps that the target depends on at more than one position.
+
+    Raises
+    ------
+    LayerError
+        When there is none.
+    """
+    for layer in reversed(candidates):
+        if layer.height * layer.width < 4 or layer.channels < 2:
+            continue
+        spot = (layer.name, layer.entry)
+        try:
+            slopes = _of_layer(asked.about(spot))[0][spot]
+        except GradientError:
+            continue
+        if grad_cam(slopes, slopes, layer.layout).count_nonzero() > 1:
+            return layer
+    raise LayerError(
+        "No layer of this forward has maps that the target depends on: name one with layer=…."
+    )

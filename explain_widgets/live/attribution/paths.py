@@ -1,0 +1,217 @@
+"""Attributions along the straight line from a baseline to the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.analysis.quadrature import Quadrature, rule
+from explain_widgets.live.attribution.asked import Asked, line
+from explain_widgets.live.attribution.gradients import Noise
+from explain_widgets.live.batches import Passed, Place
+from explain_widgets.live.recorder import Spot
+
+_MOST_DOUBLINGS = 4
+
+
+def integrated_gradients(
+    asked: Asked,
+    n_steps: int = 50,
+    baselines: Any = None,
+    quadrature: Quadrature = "gauss_legendre",
+    tolerance: float | None = None,
+) -> Iterator[Attribution]:
+    """The mean gradient along the line, times its length.
+
+    Of a layer: along the line between its activations for the baseline and for the input.
+    """
+    starts, note = asked.baselines(baselines)
+    expected = asked.batches.score - float(asked.batches.scores(starts)[0])
+    ends: dict[Place, Tensor] = asked.values
+    if asked.spot is not None:
+        starts, ends = _activations(asked, starts), _activations(asked, ends)
+    shown: Attribution | None = None
+    for doubled in range(_MOST_DOUBLINGS + 1):
+        count = n_steps * 2**doubled
+        for done, means in _mean_gradients(asked, starts, ends, count, quadrature):
+            values = {place: (ends[place] - starts[place]) * g for place, g in means.items()}
+            words = f"{note} · {done} of {count} points ({quadrature})"
+            found = asked.answer(values, words, expected, done, count)
+            if shown is None or done == count:
+                yield found
+        gap = abs(found.completeness_gap or 0)
+        if tolerance is None or gap <= tolerance * max(abs(expected), 1e-12):
+            return
+        shown = found
+
+
+def internal_influence(
+    asked: Asked, n_steps: int = 50, baselines: Any = None
+) -> Iterator[Attribution]:
+    """The mean gradient of a layer along the line between the inputs: of all layers at once."""
+    assert asked.spot is not None
+    starts, note = asked.baselines(baselines)
+    points, weights = rule(n_steps)
+    sums: dict[Place, Tensor] = {}
+    done = 0
+    while done < n_steps:
+        stop = min(n_steps, done + asked.batches.size(gradients=True))
+        passed = _passed(asked, line(starts, asked.values, points[done:stop]))
+        for place, slopes in passed.gradients.items():
+            sums[place] = sums.get(place, 0) + _weighted(slopes, weights[done:stop])
+        done = stop
+        share = float(weights[:done].sum())
+        words = f"{note} · {done} of {n_steps} points"
+        if done == n_steps:
+            for spot in _others(asked, sums):
+                asked.siblings(spot, asked.about(spot).answer({spot: sums[spot]}, words))
+        yield asked.answer({asked.spot: sums[asked.spot] / share}, words, None, done, n_steps)
+
+
+def layer_conductance(
+    asked: Asked, n_steps: int = 10, baselines: Any = None
+) -> Iterator[Attribution]:
+    """What flows through each unit of a layer, ∫ (∂f/∂y) dy along the line: of all at once.
+
+    By the trapezoid rule in y: between two points the mean of both gradients times the difference
+    of the activations.
+    """
+    assert asked.spot is not None
+    starts, note = asked.baselines(baselines)
+    expected = 0.0
+    sums: dict[Place, Tensor] = {}
+    before: Passed | None = None
+    for number, point in enumerate(torch.linspace(0, 1, n_steps, dtype=torch.float64), 1):
+        passed = _passed(asked, line(starts, asked.values, point[None]))
+        if before is not None:
+            _add_flow(sums, before, passed)
+        else:
+            expected = asked.batches.score - float(passed.scores[0])
+        before = passed
+        words = f"{note} · {number} of {n_steps} points of the path"
+        if number == n_steps:
+            for spot in _others(asked, sums):
+                found = asked.about(spot).answer({spot: sums[spot]}, words + _CUT, expected)
+                asked.siblings(spot, found)
+        if sums:
+            yield asked.answer(
+                {asked.spot: sums[asked.spot]}, words + _CUT, expected, number, n_steps
+            )
+
+
+_CUT = " · sums to the difference where all goes through this layer"
+
+
+def _add_flow(sums: dict[Place, Tensor], before: Passed, after: Passed) -> None:
+    for place, slopes in after.gradients.items():
+        if place in before.gradients and place in after.activations:
+            change = after.activations[place] - before.activations[place]
+            flow = change.mul_(before.gradients[place] + slopes).mul_(0.5)
+            sums[place] = flow if place not in sums else sums[place].add_(flow)
+
+
+def gradient_shap(
+    asked: Asked,
+    n_samples: int = 20,
+    stdevs: float = 0.0,
+    baselines: Any = None,
+    seed: int = 0,
+) -> Iterator[Attribution]:
+    """Expected gradients: at random points between random baselines and the input with noise."""
+    rows, note = asked.baseline_rows(baselines)
+    noise = Noise(stdevs, seed)
+    count = len(next(iter(rows.values())))
+    expected = asked.batches.score - float(asked.batches.scores(rows).double().mean())
+    sums: dict[Place, Tensor] = {}
+    done = 0
+    while done < n_samples:
+        entries = min(asked.batches.size(gradients=True), n_samples - done)
+        picked = torch.randint(count, (entries,), generator=noise.generator)
+        shares = torch.rand(entries, generator=noise.generator, dtype=torch.float64)
+        ends = {place: noise.added(value, entries) for place, value in asked.values.items()}
+        starts = {place: rows[place][picked.to(rows[place].device)] for place in ends}
+        passed = asked.batches.gradients(line(starts, ends, shares), asked.places)
+        for place, slopes in passed.gradients.items():
+            part = (slopes * (ends[place] - starts[place])).sum(0, keepdim=True)
+            sums[place] = sums.get(place, 0) + part
+        done += entries
+        values = {place: found / done for place, found in sums.items()}
+        words = f"{note} · {done} random points"
+        yield asked.answer(values, words, expected, done, n_samples)
+
+
+def neuron_conductance(
+    asked: Asked, n_steps: int = 50, baselines: Any = None
+) -> Iterator[Attribution]:
+    """What flows from each part of the input through one neuron to the target."""
+    assert asked.neuron is not None
+    spot, pick = asked.neuron
+    starts, note = asked.baselines(baselines)
+    points, weights = rule(n_steps)
+    sums: dict[Place, Tensor] = {}
+    done = 0
+    while done < n_steps:
+        stop = min(n_steps, done + asked.batches.size(gradients=True))
+        altered = line(starts, asked.values, points[done:stop])
+        onward = asked.whole.gradients(altered, (spot,)).gradients[spot]
+        slopes = torch.stack([pick(one[None]).reshape(()) for one in onward]).double().cpu()
+        passed = asked.batches.gradients(altered, asked.places)
+        for place, found in passed.gradients.items():
+            sums[place] = sums.get(place, 0) + _weighted(found, weights[done:stop] * slopes)
+        done = stop
+        share = float(weights[:done].sum())
+        values = {
+            place: (asked.values[place] - starts[place]) * found / share
+            for place, found in sums.items()
+        }
+        yield asked.answer(values, f"{note} · {done} of {n_steps} points", None, done, n_steps)
+
+
+def _mean_gradients(
+    asked: Asked,
+    starts: dict[Place, Tensor],
+    ends: dict[Place, Tensor],
+    count: int,
+    quadrature: Quadrature,
+) -> Iterator[tuple[int, dict[Place, Tensor]]]:
+    """The mean gradient along the line, as known after each batch of points."""
+    points, weights = rule(count, quadrature)
+    sums: dict[Place, Tensor] = {}
+    done = 0
+    while done < count:
+        stop = min(count, done + asked.batches.size(gradients=True))
+        passed = asked.batches.gradients(line(starts, ends, points[done:stop]), asked.places)
+        for place, slopes in passed.gradients.items():
+            sums[place] = sums.get(place, 0) + _weighted(slopes, weights[done:stop])
+        done = stop
+        share = float(weights[:done].sum())
+        yield done, {place: found / share for place, found in sums.items()}
+
+
+def _weighted(slopes: Tensor, weights: Tensor) -> Tensor:
+    """Their weighted sum, (1, …)."""
+    return torch.tensordot(weights.to(slopes), slopes, 1)[None]
+
+
+def _activations(asked: Asked, values: dict[Place, Tensor]) -> dict[Place, Tensor]:
+    """What comes out of the layer for these inputs."""
+    assert asked.spot is not None
+    found = asked.batches.gradients(values, (asked.spot,)).activations[asked.spot]
+    return {asked.spot: found}
+
+
+def _passed(asked: Asked, altered: dict[Place, Tensor]) -> Passed:
+    """Gradients of the layer, and of all others along with it where that changes nothing."""
+    try:
+        return asked.batches.gradients(altered, asked.places, asked.room(8).keeps)
+    except RuntimeError:
+        # Everywhere may be too much, or meet an operation that has no gradient.
+        return asked.batches.gradients(altered, asked.places)
+
+
+def _others(asked: Asked, found: dict[Place, Tensor]) -> list[Spot]:
+    return [place for place in found if isinstance(place, tuple) and place != asked.spot]

@@ -1,0 +1,240 @@
+"""Methods of Captum, run on the twin."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.live.attribution.asked import Asked
+from explain_widgets.live.attribution.facts import facts
+from explain_widgets.live.attribution.groups import feature_masks, groups_of
+from explain_widgets.live.attribution.limits import (
+    CannotAttributeError,
+    checked,
+    deep_lift_note,
+    without_deep_lift,
+    without_relevance,
+)
+from explain_widgets.live.attribution.perturbations import values_of, with_sum
+from explain_widgets.live.batches import Place
+from explain_widgets.live.errors import ExplainError, RunError
+from explain_widgets.live.modules import named_tensors, with_tensor
+from explain_widgets.live.runs import Call
+
+
+def deep_lift(asked: Asked, baselines: Any = None, eps: float = 1e-10) -> Iterator[Attribution]:
+    """Differences of activations from those for a baseline, taken back by the rescale rule."""
+    known = facts(asked.access, asked.batches)
+    checked(asked.method, known, without_deep_lift)
+    starts, note = asked.baselines(baselines)
+    expected = asked.batches.score - float(_pair_scores(asked, starts)[1])
+    values = _run(
+        asked,
+        lambda model, attr, inputs: attr.DeepLift(model, eps=eps).attribute(
+            inputs, baselines=_in_order(asked, starts)
+        ),
+    )
+    yield asked.answer(values, _joined(note, deep_lift_note(known)), expected)
+
+
+def deep_lift_shap(asked: Asked, baselines: Any = "samples") -> Iterator[Attribution]:
+    """DeepLIFT against several baselines: the mean."""
+    known = facts(asked.access, asked.batches)
+    checked(asked.method, known, without_deep_lift)
+    rows, note = asked.baseline_rows(baselines)
+    if len(next(iter(rows.values()))) < 2:
+        raise CannotAttributeError(
+            'deep_lift_shap needs several baselines: write baselines="samples", or a tensor of '
+            "several rows; deep_lift takes one."
+        )
+    _pair_scores(asked, {place: tensor[:1] for place, tensor in rows.items()})
+    expected = asked.batches.score - float(asked.batches.scores(rows).double().mean())
+    values = _run(
+        asked,
+        lambda model, attr, inputs: attr.DeepLiftShap(model).attribute(
+            inputs, baselines=_in_order(asked, rows)
+        ),
+    )
+    yield asked.answer(values, _joined(note, deep_lift_note(known)), expected)
+
+
+def lrp(asked: Asked) -> Iterator[Attribution]:
+    """Layer-wise relevance propagation by the ε-rule: the output is handed down to the input."""
+    checked(asked.method, facts(asked.access, asked.batches), without_relevance)
+    # Its rules change weights while they work.
+    values = _run(asked, lambda model, attr, inputs: attr.LRP(model).attribute(inputs), copied=True)
+    yield asked.answer(values, "ε-rule", asked.batches.score)
+
+
+def lime(
+    asked: Asked,
+    n_samples: int = 100,
+    feature_mask: Any = None,
+    baselines: Any = None,
+    seed: int = 0,
+) -> Iterator[Attribution]:
+    """A sparse linear model of the target over which features are there, near the input."""
+    values, note, _, _ = _surrogate(asked, "Lime", n_samples, feature_mask, baselines, seed)
+    yield asked.answer(values, note)
+
+
+def kernel_shap(
+    asked: Asked,
+    n_samples: int = 100,
+    feature_mask: Any = None,
+    baselines: Any = None,
+    seed: int = 0,
+) -> Iterator[Attribution]:
+    """Shapley values by a weighted linear model over which features are there."""
+    values, note, total, starts = _surrogate(
+        asked, "KernelShap", n_samples, feature_mask, baselines, seed
+    )
+    expected = asked.batches.score - float(asked.batches.scores(starts)[0])
+    yield with_sum(asked.answer(values, note), total, expected)
+
+
+def _surrogate(
+    asked: Asked, kind: str, n_samples: int, feature_mask: Any, baselines: Any, seed: int
+) -> tuple[dict[Place, Tensor], str, float, dict[Place, Tensor]]:
+    """What a linear model of Captum says of the features, and the sum of that."""
+    try:
+        importlib.import_module("sklearn")
+    except ImportError as error:
+        raise CannotAttributeError(
+            f"{asked.method} fits a model of scikit-learn, which is not installed: pip install "
+            "scikit-learn."
+        ) from error
+    starts, note = asked.baselines(baselines)
+    groups = groups_of(asked, feature_mask)
+    masks = feature_masks(asked, feature_mask)
+    size = asked.batches.size(gradients=False)
+    asked.batches.scores(
+        {place: torch.cat([v, starts[place]]) for place, v in asked.values.items()}
+    )
+    if asked.batches.note:
+        size = 1
+
+    def fit(model: nn.Module, attr: Any, inputs: tuple[Tensor, ...]) -> Any:
+        torch.manual_seed(seed)
+        random.seed(seed)
+        return getattr(attr, kind)(model).attribute(
+            inputs,
+            baselines=_in_order(asked, starts),
+            feature_mask=_in_order(asked, masks),
+            n_samples=n_samples,
+            perturbations_per_eval=size,
+            return_input_shape=False,
+        )
+
+    (found,) = _captum(asked, fit, draws=True)
+    row = found.reshape(-1).double().cpu()
+    words = f"{note} · {n_samples} samples of {len(groups)} features"
+    return values_of(asked, groups, row), words, float(row.sum()), starts
+
+
+# Captum on the twin.
+
+_Work = Callable[[nn.Module, Any, tuple[Tensor, ...]], Any]
+
+
+def _run(asked: Asked, work: _Work, copied: bool = False) -> dict[Place, Tensor]:
+    found = _captum(asked, work, copied=copied)
+    return {place: tensor.detach() for place, tensor in zip(asked.input_places, found, strict=True)}
+
+
+def _captum(asked: Asked, work: _Work, **how: bool) -> tuple[Tensor, ...]:
+    """What Captum answers for the inputs, as a tuple."""
+    attr = importlib.import_module("captum.attr")
+    inputs = tuple(asked.values[place].detach().clone() for place in asked.input_places)
+    found: list[Any] = []
+
+    def action(module: nn.Module, call: Call) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it sets hooks, which are the twin's
+            model = _Called(module, call, asked)
+            try:
+                found.append(work(model, attr, inputs))
+            finally:
+                model.close()
+
+    asked.batches.own_score()  # the target is known before the module is lent
+    with asked.access.reading():
+        try:
+            asked.access.lend(action, **how)
+        except ExplainError:
+            raise
+        except Exception as error:
+            raise RunError(
+                f"Captum's {asked.method} raised {type(error).__name__}: {error}"
+            ) from error
+    return found[0] if isinstance(found[0], tuple) else (found[0],)
+
+
+class _Called(nn.Module):
+    """The twin as Captum wants a model: from tensors to a score for each entry."""
+
+    def __init__(self, module: nn.Module, call: Call, asked: Asked) -> None:
+        super().__init__()
+        self.twin = module
+        self._call, self._asked = call, asked
+        self._instead: dict[Place, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        calls = [place[0] for place in asked.input_places if isinstance(place, tuple)]
+        self._handles = [
+            module.get_submodule(path).register_forward_hook(self._put(path))
+            for path in {call.partition(":")[0] for call in calls}
+        ]
+
+    def close(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """(entries,) the target for inputs in the order of those that are attributed to."""
+        altered = dict(zip(self._asked.input_places, tensors, strict=True))
+        self._instead, self._counts = altered, {}
+        args, kwargs = self._asked.batches.inputs(altered)
+        return self._asked.batches.scores_of(self._call(args, kwargs), len(tensors[0]))
+
+    def _put(self, path: str) -> Callable[..., Any]:
+        """What a call returns in the place of the embeddings that are altered."""
+
+        def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
+            count = self._counts.get(path, 0)
+            self._counts[path] = count + 1
+            name = f"{path}:{count}" if count else path
+            for entry, tensor in dict(named_tensors(output)).items():
+                new = self._instead.get((name, entry))
+                if new is not None:
+                    output = with_tensor(output, tensor, new.clone())
+            return output
+
+        return hook
+
+
+def _pair_scores(asked: Asked, starts: dict[Place, Tensor]) -> Tensor:
+    """Scores of the input and a baseline in one batch, which must not mix them."""
+    pair = {place: torch.cat([value, starts[place]]) for place, value in asked.values.items()}
+    scores = asked.batches.scores(pair)
+    if asked.batches.note:
+        raise CannotAttributeError(
+            f"{asked.method} runs the input and the baseline as one batch, and here the entries of "
+            "a batch influence each other."
+        )
+    return scores
+
+
+def _in_order(asked: Asked, tensors: dict[Place, Tensor]) -> tuple[Tensor, ...]:
+    return tuple(tensors[place] for place in asked.input_places)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
