@@ -224,7 +224,11 @@ _METHODS = (
         "lime", "LIME", "a sparse linear model of the target over which features are there",
         "Ribeiro et al. 2016, Why Should I Trust You?", lime,
         lambda options, features: Passes(2 + options["n_samples"]),
-        (_samples("n_samples", 100, "random sets of features"), _MASK, _BASELINES, _SEED),
+        (
+            _samples("n_samples", 100, "random sets of features"), _MASK, _BASELINES,
+            Option("alpha", 0.01, "penalty of the linear model: a larger one leaves fewer", 0, 1e6),
+            _SEED,
+        ),
     ),
     Method(
         "kernel_shap", "KernelShap", "Shapley values by a weighted linear model",

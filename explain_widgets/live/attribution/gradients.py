@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from explain_widgets.analysis.attribution import Attribution, grad_cam
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.batches import Place
 from explain_widgets.live.errors import GradientError, LayerError
+from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.targets import kept_by
 
 
@@ -138,8 +138,11 @@ def _of_layer(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
     return {asked.spot: slopes}, {asked.spot: there}
 
 
-def best_layer(asked: Asked, candidates: list[Any]) -> Any:
+def best_layer(asked: Asked, candidates: list[FeatureLayer]) -> FeatureLayer:
     """The last layer with maps that the target depends on at more than one position.
+
+    Of the patches of a vision transformer only what goes along its main path counts: its blocks
+    and norms, not projections inside them.
 
     Raises
     ------
@@ -147,7 +150,9 @@ def best_layer(asked: Asked, candidates: list[Any]) -> Any:
         When there is none.
     """
     for layer in reversed(candidates):
-        if layer.height * layer.width < 4 or layer.channels < 2:
+        holds_others = any(other.name.startswith(f"{layer.name}.") for other in candidates)
+        is_main = layer.layout.grid is None or holds_others or "norm" in layer.type.lower()
+        if layer.height * layer.width < 4 or layer.channels < 2 or not is_main:
             continue
         spot = (layer.name, layer.entry)
         try:

@@ -78,10 +78,18 @@ def lime(
     n_samples: int = 100,
     feature_mask: Any = None,
     baselines: Any = None,
+    alpha: float = 0.01,
     seed: int = 0,
 ) -> Iterator[Attribution]:
     """A sparse linear model of the target over which features are there, near the input."""
-    values, note, _, _ = _surrogate(asked, "Lime", n_samples, feature_mask, baselines, seed)
+
+    def made(attr: Any, model: nn.Module) -> Any:
+        linear = importlib.import_module("captum._utils.models.linear_model")
+        return attr.Lime(model, interpretable_model=linear.SkLearnLasso(alpha=alpha))
+
+    values, note, _, _ = _surrogate(asked, made, n_samples, feature_mask, baselines, seed)
+    if not any(tensor.any() for tensor in values.values()):
+        note += f" · the penalty alpha={alpha:g} leaves none of them: a smaller one may help"
     yield asked.answer(values, note)
 
 
@@ -94,14 +102,24 @@ def kernel_shap(
 ) -> Iterator[Attribution]:
     """Shapley values by a weighted linear model over which features are there."""
     values, note, total, starts = _surrogate(
-        asked, "KernelShap", n_samples, feature_mask, baselines, seed
+        asked,
+        lambda attr, model: attr.KernelShap(model),
+        n_samples,
+        feature_mask,
+        baselines,
+        seed,
     )
     expected = asked.batches.score - float(asked.batches.scores(starts)[0])
     yield with_sum(asked.answer(values, note), total, expected)
 
 
 def _surrogate(
-    asked: Asked, kind: str, n_samples: int, feature_mask: Any, baselines: Any, seed: int
+    asked: Asked,
+    made: Callable[[Any, nn.Module], Any],
+    n_samples: int,
+    feature_mask: Any,
+    baselines: Any,
+    seed: int,
 ) -> tuple[dict[Place, Tensor], str, float, dict[Place, Tensor]]:
     """What a linear model of Captum says of the features, and the sum of that."""
     try:
@@ -124,7 +142,7 @@ def _surrogate(
     def fit(model: nn.Module, attr: Any, inputs: tuple[Tensor, ...]) -> Any:
         torch.manual_seed(seed)
         random.seed(seed)
-        return getattr(attr, kind)(model).attribute(
+        return made(attr, model).attribute(
             inputs,
             baselines=_in_order(asked, starts),
             feature_mask=_in_order(asked, masks),
