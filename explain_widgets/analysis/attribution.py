@@ -232,8 +232,7 @@ def grad_cam(activation: Tensor, gradient: Tensor, layout: Layout) -> Tensor:
     torch.Size([1, 1, 4, 5])
     """
     maps, slopes = maps_of(activation, layout), maps_of(gradient, layout)
-    weights = slopes.mean((1, 2, 3), keepdim=True)
-    found = (weights * maps).sum(0)
+    found = torch.tensordot(slopes.mean((1, 2, 3)), maps, 1)
     if len(found) == 1:
         found = found[0]
         is_row = layout.grid is None and not any(a.place == "height" for a in layout.axes)

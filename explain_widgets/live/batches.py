@@ -43,11 +43,14 @@ class Passed:
         (entries,), detached.
     gradients, activations
         By place, (entries, …); a gradient is zero where the score does not depend on the place.
+    overwritten
+        Where an activation was to be kept without a copy, and was written into.
     """
 
     scores: Tensor
     gradients: dict[Place, Tensor] = field(default_factory=dict)
     activations: dict[Place, Tensor] = field(default_factory=dict)
+    overwritten: set[Spot] = field(default_factory=set)
 
 
 class Batches:
@@ -102,7 +105,7 @@ class Batches:
     @property
     def target(self) -> Target:
         """The target; the class that is predicted for the sample where none was given."""
-        return self.own_score()[1]
+        return self.own_score()[1] if self._asked is None else self._asked
 
     @property
     def note(self) -> str:
@@ -130,9 +133,13 @@ class Batches:
         at: tuple[Place, ...],
         along: Along | None = None,
         rule: Callable[[Tensor], None] | None = None,
+        shared: Callable[[Spot], bool] = lambda spot: False,
     ) -> Passed:
-        """`gradients` for the sample as it is, with its own ``values`` in some of the places."""
-        return self._passed(values, at, True, along, rule, is_own=True)
+        """`gradients` for the sample as it is, with its own ``values`` in some of the places.
+
+        ``shared``: see `Wanted`.
+        """
+        return self._passed(values, at, True, along, rule, shared, is_own=True)
 
     def gradients(
         self,
@@ -187,11 +194,12 @@ class Batches:
         gradients: bool,
         along: Along | None = None,
         rule: Callable[[Tensor], None] | None = None,
+        shared: Callable[[Spot], bool] = lambda spot: False,
         is_own: bool = False,
     ) -> Passed:
         entries = 1 if is_own else _entries(altered)
-        if not is_own:
-            self.own_score()
+        if not is_own and self._neuron is None:
+            self.target  # noqa: B018 (found before anything is altered)
         leaves = self._leaves(altered, at, entries)
         spots = frozenset(place for place in at if isinstance(place, tuple))
         noted = _Noted(
@@ -200,10 +208,19 @@ class Batches:
         )
         wanted = None
         if spots or noted.is_needed or along:
-            kept = lambda spot, size: spot in spots or bool(along and along(spot, size))  # noqa: E731
+            taken: dict[Spot, bool] = {}
+
+            def also(spot: Spot, size: int) -> bool:
+                # Asked once for both, the gradient and the activation.
+                if spot not in taken:
+                    taken[spot] = along is not None and along(spot, 2 * size)
+                return taken[spot]
+
+            kept = lambda spot, size: spot in spots or also(spot, size)  # noqa: E731
             wanted = Wanted(
                 edges=spots,
-                edges_along=along,
+                edges_along=None if along is None else also,
+                shared=shared,
                 activations=kept,
                 outputs=noted if noted.is_needed else None,
             )
@@ -296,6 +313,7 @@ class Batches:
             raise GradientError("The target does not depend on what it is to be attributed to.")
         if recorder is not None:
             found.activations = dict(recorder.activations.items())
+            found.overwritten = recorder.overwritten
         for place, gradient in zip(places, gradients, strict=True):
             like = leaves[place] if isinstance(place, str) else found.activations.get(place)
             if gradient is not None:

@@ -118,6 +118,7 @@ class FeatureReader:
         self._layouts: list[Layouts] = []
         self._listed: dict[int, list[FeatureLayer]] = {}  # by the id of the layouts
         self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
+        self._overwritten: set[Spot] = set()  # known to be written into after they were returned
 
     def entries(self, layer: int | str, sample: int) -> list[Entry]:
         """See `LiveModel.entries`."""
@@ -171,6 +172,7 @@ class FeatureReader:
         self._layouts.clear()
         self._listed.clear()
         self._traced.clear()
+        self._overwritten.clear()
 
     def spot(self, layer: int | str, sample: int, entry: int | str | None) -> Spot:
         """The call and the entry that are meant, by name."""
@@ -216,6 +218,31 @@ class FeatureReader:
         """Shape of the image among the inputs, None: there is none."""
         image = image_in(flat_tensors(self._inputs(sample)))
         return None if image is None else tuple(image.shape)
+
+    def may_share(self, spot: Spot) -> bool:
+        """Whether what comes out there may be kept without a copy: nobody was seen to write."""
+        return spot not in self._overwritten
+
+    def kept(self, sample: int, target: Target, spot: Spot) -> tuple[Tensor, Tensor] | None:
+        """Gradient and activation, where both are kept."""
+        slopes = self._store.get(("gradient", sample, kept_by(target), *spot))
+        there = self._store.get(("activation", sample, *spot))
+        return None if slopes is None or there is None else (slopes, there)
+
+    def keep_pass(
+        self,
+        sample: int,
+        target: Target,
+        activations: dict[Spot, Tensor],
+        gradients: dict[Spot, Tensor],
+        overwritten: set[Spot],
+    ) -> None:
+        """Keep what another reader's pass has read, as if it had been this one's."""
+        self._overwritten |= overwritten
+        self._keep("activation", (sample,), activations, None)
+        key = kept_by(target)
+        if key is not None:
+            self._keep("gradient", (sample, key), gradients, None)
 
     # One run reads all that there is room for.
 
@@ -310,12 +337,14 @@ class FeatureReader:
         room, beside = Room(self._store.limit // 3, spot), Room(self._store.limit // 3, spot)
         wanted = Wanted(
             activations=beside.keeps if along else lambda place, size: place == spot,
+            shared=self.may_share,
             edges=frozenset({spot}),
             edges_along=room.keeps if along else None,
         )
         try:
             run = self._run(sample, wanted, "activations", differentiate)
             assert run.recorder is not None
+            self._overwritten |= run.recorder.overwritten
             self._keep("activation", (sample,), run.recorder.activations, spot)
         except RuntimeError:
             # Everywhere may be too much, or meet an operation that has no gradient.

@@ -611,7 +611,8 @@ class LiveModel:
             As in `gradient`; or a loss with the sample's label: ``"cross_entropy"``, ``"mse"``,
             ``"binary_cross_entropy"``.
         layer
-            Name or index of a module, for methods that attribute to layers; None: to the input.
+            Name or index of a module, for methods that attribute to layers; None or ``"input"``:
+            to the input.
             Of token ids the numbers are those of their embeddings. Grad-CAM takes the last layer
             that has maps.
         **options
@@ -654,6 +655,20 @@ class LiveModel:
         ``steps``; the last is that of `attribute`.
         """
         return self._attributions.steps(method, sample, target, layer, options)
+
+    def read_gradients(self, sample: int = 0, target: Target = None) -> None:
+        """Read the gradients of the input and of all layers in one pass, for what is asked next.
+
+        `gradient`, and the attributions ``"gradient"``, ``"saliency"``, ``"input_x_gradient"`` and
+        ``"grad_cam"`` of any layer, then answer from what is kept while there is room for it.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Conv2d(3, 6, 5), torch.rand(2, 3, 28, 28))
+        >>> live.read_gradients(sample=1, target=lambda output: output[0, 2].mean())
+        """
+        self._attributions.read_gradients(sample, target)
 
     def attribution_methods(self, sample: int = 0) -> list[Method]:
         """The methods of attribution, with options, sources, and why one has no answer here.

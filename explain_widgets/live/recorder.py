@@ -53,20 +53,22 @@ class EnoughError(BaseException):
 class Wanted:
     """What a run is to keep.
 
-    ``activations``: called for each tensor that comes out of a module with its spot and its size
-    in bytes, says whether a copy of it is kept. ``edges``: where gradients will be asked for;
-    ``edges_along``: says whether they are wanted in another spot too, if looking there changes
-    nothing. ``attention``: whether attention calls are recorded, and for each with the bytes of
-    its queries and keys, whether those are kept; None: not recorded. ``gradients``: whether the
-    gradients of those that are kept will be asked for, too. ``below_python``: look for it among
-    basic operations alone. ``ablate``: what happens to the heads of some attention calls.
-    ``beside``: is entered around the forward. ``entered``: called with the name of each call and
-    the tensors that go in. ``seen``: called with every tensor that comes out.
-    ``outputs``: what happens to what modules return. ``last``: name of the call after which the
-    rest of the run is of no interest.
+    ``activations``: called for each tensor that comes out of a module with its spot and its size in
+    bytes, says whether a copy of it is kept. ``shared``: says of a spot whether the tensor itself
+    is kept in the place of a copy, if nobody writes into it in the forward. ``edges``: where
+    gradients will be asked for; ``edges_along``: says whether they are wanted in another spot too,
+    if looking there changes nothing. ``attention``: whether attention calls are recorded, and for
+    each with the bytes of its queries and keys, whether those are kept; None: not recorded.
+    ``gradients``: whether the gradients of those that are kept will be asked for, too.
+    ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
+    heads of some attention calls. ``beside``: is entered around the forward. ``entered``: called
+    with the name of each call and the tensors that go in. ``seen``: called with every tensor that
+    comes out. ``outputs``: what happens to what modules return. ``last``: name of the call after
+    which the rest of the run is of no interest.
     """
 
     activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
+    shared: Callable[[Spot], bool] = field(default=lambda spot: False)
     edges: frozenset[Spot] = frozenset()
     edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
@@ -127,6 +129,8 @@ class Recorder:
         self._views: dict[Spot, tuple[weakref.ref[Tensor], int]] = {}
         self._parted: list[tuple[Tensor, int]] = []
         self.has_parted = False  # copies made along have changed what the model computes
+        self._shared: dict[Spot, int] = {}
+        self.overwritten: set[Spot] = set()  # what was to be shared and was written into
         self.activations: dict[Spot, Tensor] = {}
         self.calls: dict[str, Call] = {}
         self.edges: dict[Spot, GradientEdge] = {}
@@ -168,6 +172,10 @@ class Recorder:
             tensor = reference()
             if tensor is not None and version(tensor) != before:
                 del self.edges[spot]  # written into since: it has another place in the graph
+        for spot, before in self._shared.items():
+            if version(self.activations[spot]) != before:
+                del self.activations[spot]
+                self.overwritten.add(spot)
         self.has_parted = any(version(alias) != before for alias, before in self._parted)
         self._parted.clear()
 
@@ -243,10 +251,19 @@ class Recorder:
             return None
         for name, tensor in tensors.items():
             if wanted.activations((call.name, name), _bytes(tensor)):
-                self.activations[call.name, name] = self._kept_copy(tensor)
+                self._keep((call.name, name), tensor)
             if wanted.seen is not None:
                 wanted.seen((call.name, name), tensor)
         return self._watch_gradients(running, output, tensors) if wanted.edges else None
+
+    def _keep(self, spot: Spot, tensor: Tensor) -> None:
+        """The tensor itself, where it may be shared and holds no larger one alive; else a copy."""
+        is_whole = tensor.layout == torch.strided and not tensor.is_nested
+        if self._wanted.shared(spot) and is_whole and _storage_bytes(tensor) == _bytes(tensor):
+            self.activations[spot] = tensor.detach()
+            self._shared[spot] = version(tensor)
+        else:
+            self.activations[spot] = self._kept_copy(tensor)
 
     def _kept_copy(self, tensor: Tensor) -> Tensor:
         """A copy, since in-place operations may follow; one for all modules that return it."""
@@ -321,6 +338,14 @@ def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
+
+
+def _storage_bytes(tensor: Tensor) -> int:
+    """Size of the memory that a tensor looks at; −1: not known."""
+    try:
+        return tensor.untyped_storage().nbytes()
+    except (RuntimeError, NotImplementedError):
+        return -1
 
 
 def _memory(tensor: Tensor) -> int:

@@ -96,10 +96,9 @@ class Asked:
         made, note = baselines(self.access, self.batches.sample, self.inputs, asked)
         return {one.place: made[one.name] for one in self.inputs}, note
 
-    def own(self, along: bool = False) -> Passed:
+    def own(self) -> Passed:
         """Gradients of the sample as it is."""
-        room = self.room(4)
-        return self.batches.own(self.values, self.places, room.keeps if along else None)
+        return self.batches.own(self.values, self.places)
 
     def answer(
         self,

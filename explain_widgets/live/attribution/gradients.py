@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution, grad_cam
 from explain_widgets.live.attribution.asked import Asked
-from explain_widgets.live.batches import Place
+from explain_widgets.live.batches import Passed, Place
 from explain_widgets.live.errors import GradientError, LayerError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.targets import kept_by
@@ -45,7 +46,7 @@ def layer_grad_cam(asked: Asked, relu_attributions: bool = False) -> Iterator[At
         )
     found = grad_cam(there[asked.spot], gradients[asked.spot], layout)
     note = layout.words
-    if not gradients[asked.spot].any():
+    if not found.any() and not gradients[asked.spot].any():
         note += " · the gradient is zero here"
     elif not found.any():
         note += (
@@ -113,29 +114,74 @@ class Noise:
 
 def _gradients(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
     """Gradients by place, and what is there: kept where they are by a class or a loss."""
+    if asked.neuron is not None:
+        return asked.own().gradients, asked.values
     if asked.spot is not None:
         return _of_layer(asked)
-    key = kept_by(asked.target)
-    where = ("input gradients", asked.batches.sample.index, key, asked.places)
-    store = asked.access.store
-    with asked.access.reading():
-        found: dict[Place, Tensor] | None = None if key is None else store.get(where)
+    is_kept = kept_by(asked.target) is not None
+    found: dict[Place, Tensor] | None = None
+    if is_kept:
+        found = asked.access.store.get(_inputs_key(asked))
     if found is None:
         found = asked.own().gradients
-        if key is not None:
-            with asked.access.reading():
-                store.put(where, found, sum(tensor.nbytes for tensor in found.values()))
+        if is_kept:
+            _keep_inputs(asked, found)
     return found, asked.values
 
 
 def _of_layer(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
-    """All layers are read in the same pass, and kept, by the reader of features."""
+    """All layers are read in the same pass, and kept for whoever asks next."""
     assert asked.spot is not None
-    (layer, entry), sample = asked.spot, asked.batches.sample.index
-    with asked.access.reading():
-        slopes = asked.features.gradient(layer, sample, asked.target, entry)
-        there = asked.features.activation(layer, sample, entry)
-    return {asked.spot: slopes}, {asked.spot: there}
+    spot, index = asked.spot, asked.batches.sample.index
+    kept = asked.features.kept(index, asked.target, spot)
+    if kept is None:
+        passed = _read(asked, {}, (spot,))
+        if spot not in passed.gradients:
+            asked.features.gradient(spot[0], index, asked.target, spot[1])  # raises, and says why
+        there = passed.activations.get(spot)
+        if there is None:
+            there = asked.features.activation(spot[0], index, spot[1])
+        kept = passed.gradients[spot], there
+    return {spot: kept[0]}, {spot: kept[1]}
+
+
+def _read(asked: Asked, values: dict[Place, Tensor], at: tuple[Place, ...]) -> Passed:
+    """One pass over the sample; all layers along with ``at`` where that changes nothing."""
+    features, batches, key = asked.features, asked.batches, kept_by(asked.target)
+    along = asked.room(3).keeps if key is not None else None
+    try:
+        passed = batches.own(values, at, along, shared=features.may_share)
+    except RuntimeError:
+        # Everywhere may be too much, or meet an operation that has no gradient.
+        passed = batches.own(values, at, shared=features.may_share)
+    features.keep_pass(
+        batches.sample.index,
+        asked.target,
+        {place: found for place, found in passed.activations.items() if isinstance(place, tuple)},
+        {place: found for place, found in passed.gradients.items() if isinstance(place, tuple)},
+        passed.overwritten,
+    )
+    return passed
+
+
+def read_all(asked: Asked) -> None:
+    """Read the gradients of the inputs and of all layers that there is room for in one pass."""
+    index, key = asked.batches.sample.index, kept_by(asked.target)
+    root = asked.features.table(index).calls.get("")
+    if root is None or root.default is None or key is None:
+        return
+    passed = _read(asked, asked.values, (*asked.places, (root.name, root.default.name)))
+    _keep_inputs(asked, {place: passed.gradients[place] for place in asked.places})
+
+
+def _keep_inputs(asked: Asked, found: dict[Place, Tensor]) -> None:
+    size = sum(tensor.nbytes for tensor in found.values())
+    asked.access.store.put(_inputs_key(asked), found, size)
+
+
+def _inputs_key(asked: Asked) -> tuple[Any, ...]:
+    key = kept_by(asked.target)
+    return ("input gradients", asked.batches.sample.index, key, asked.places)
 
 
 def best_layer(asked: Asked, candidates: list[FeatureLayer]) -> FeatureLayer:

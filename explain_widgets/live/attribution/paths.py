@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,19 +35,20 @@ def integrated_gradients(
     ends: dict[Place, Tensor] = asked.values
     if asked.spot is not None:
         starts, ends = _activations(asked, starts), _activations(asked, ends)
-    shown: Attribution | None = None
     for doubled in range(_MOST_DOUBLINGS + 1):
         count = n_steps * 2**doubled
         for done, means in _mean_gradients(asked, starts, ends, count, quadrature):
             values = {place: (ends[place] - starts[place]) * g for place, g in means.items()}
             words = f"{note} · {done} of {count} points ({quadrature})"
             found = asked.answer(values, words, expected, done, count)
-            if shown is None or done == count:
+            if done < count and not doubled:
                 yield found
-        gap = abs(found.completeness_gap or 0)
-        if tolerance is None or gap <= tolerance * max(abs(expected), 1e-12):
+        is_last = tolerance is None or doubled == _MOST_DOUBLINGS
+        if is_last or abs(found.completeness_gap or 0) <= (tolerance or 0) * abs(expected):
+            yield found
             return
-        shown = found
+        # The coarser rule is shown until the finer one is through.
+        yield replace(found, steps=2 * count)
 
 
 def internal_influence(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,7 @@ from explain_widgets.live.access import Access
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.catalogue import METHODS
 from explain_widgets.live.attribution.facts import facts
-from explain_widgets.live.attribution.gradients import best_layer
+from explain_widgets.live.attribution.gradients import best_layer, read_all
 from explain_widgets.live.attribution.groups import features_in
 from explain_widgets.live.attribution.inputs import explained_inputs
 from explain_widgets.live.attribution.limits import CannotAttributeError
@@ -80,13 +82,24 @@ class AttributionReader:
         options: Mapping[str, Any],
     ) -> Iterator[Attribution]:
         """See `LiveModel.attribution_steps`."""
-        asked, one = self._asked(method, sample, target, layer, options)
-        key = _key(asked, sample)
+        # One question with the first step: each looks whether the model is as it was.
         with self._access.reading():
+            asked, one = self._asked(method, sample, target, layer, options)
+            key = _key(asked, sample)
             kept: Attribution | None = None if key is None else self._access.store.get(key)
-        if kept is not None:
-            return iter([kept])
-        return self._driven(asked, one, sample)
+            if kept is not None:
+                return iter([kept])
+            work = self._driven(asked, one, sample)
+            first = next(work)
+        return iter([first]) if first.is_final else itertools.chain([first], work)
+
+    def read_gradients(self, sample: int, target: Target) -> None:
+        """See `LiveModel.read_gradients`."""
+        with self._access.reading(), plain_thread(differentiable=False):
+            asked, _ = self._asked("gradient", sample, target, None, {})
+            # Where looking everywhere is too much, each layer is read when it is asked for.
+            with suppress(RuntimeError):
+                read_all(asked)
 
     def methods(self, sample: int) -> list[Method]:
         """See `LiveModel.attribution_methods`."""
@@ -145,6 +158,7 @@ class AttributionReader:
         given = dict(options)
         only, entry = given.pop("inputs", None), given.pop("entry", None)
         filled = one.filled(given)
+        layer = None if layer == "input" else layer
         if one.layer == "never" and layer is not None:
             raise LayerError(f"{method} attributes to the input: it takes no layer.")
         if one.layer == "required" and layer is None and "grad_cam" not in method:
@@ -183,28 +197,24 @@ class AttributionReader:
         options = dict(asked.options)
         options.pop("neuron_selector", None)
         work = method.work(asked, **options)
-        with self._access.reading():
-            revision = self._access.revision()
+        revision = self._access.revision()
         key = _key(asked, sample)
         while True:
-            with plain_thread(differentiable=False):
+            with self._access.reading(), plain_thread(differentiable=False):
                 found = next(work, None)
-            if found is None:
-                return
-            with self._access.reading():
-                is_same = self._access.revision() == revision
-            if not is_same:
-                words = " · ".join(part for part in (found.note, _MOVED) if part)
-                found = replace(found, note=words)
-            elif found.is_final:
-                self._keep(key, found)
+                if found is None:
+                    return
+                if self._access.revision() != revision:
+                    words = " · ".join(part for part in (found.note, _MOVED) if part)
+                    found = replace(found, note=words)
+                elif found.is_final:
+                    self._keep(key, found)
             yield found
 
     def _keep(self, key: tuple[Any, ...] | None, found: Attribution) -> None:
         if key is not None:
             size = sum(tensor.nbytes for tensor in found.by_name.values())
-            with self._access.reading():
-                self._access.store.put(key, found, size)
+            self._access.store.put(key, found, size)
 
     def _reason(self, method: Method, sample: int) -> str:
         """Why a method has no answer for this sample, or ""."""

@@ -1,0 +1,273 @@
+"""What attributions cost beside a bare forward and backward, and beside Captum called directly.
+
+    python tests/benchmarks/attribution.py [--model vgg16 resnet] [--rounds 3] [--only cam captum …]
+
+CPU time of one thread, contenders in turns in one process, the median of the rounds; memory as the
+largest resident size above that before, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import explain_widgets as xw
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+
+TARGET = 3
+STEPS = 50
+
+
+class Block(nn.Module):
+    """A basic block of ResNet-18, every module called once."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1, self.relu1 = nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.bn2, self.relu2 = nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+        same = stride == 1 and before == after
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps)))))
+        return self.relu2(inner + self.shortcut(maps))
+
+
+def resnet() -> nn.Module:
+    """ResNet-18 (He et al. 2016) with random weights."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    ]  # fmt: skip
+    before = 64
+    for after in (64, 128, 256, 512):
+        layers += [Block(before, after, 1 if after == 64 else 2), Block(after, after, 1)]
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
+def vgg16() -> nn.Module:
+    from small_networks import Vgg16
+
+    return Vgg16(narrow=1, classes=1000)
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "vgg16": (vgg16, "features.28"),
+    "resnet": (resnet, "10.conv2"),
+}
+
+
+def bare(model: nn.Module, x: Tensor) -> None:
+    """A forward and a backward to the input, by hand."""
+    leaf = x.clone().requires_grad_()
+    torch.autograd.grad(model(leaf)[0, TARGET], leaf)
+
+
+def ours(model: nn.Module, x: Tensor, method: str, **options: Any) -> Callable[[], None]:
+    """A question that nothing is kept for."""
+    live = xw.LiveModel(model, x)
+    live.modules()
+
+    def ask() -> None:
+        live.refresh()
+        live.modules()  # not counted: it is there before anything is asked
+        started = time.process_time()
+        live.attribute(method, 0, TARGET, **options)
+        ask.seconds = time.process_time() - started  # type: ignore[attr-defined]
+
+    return ask
+
+
+def all_layers(model: nn.Module, x: Tensor) -> Callable[[], None]:
+    """Grad-CAM of all layers with maps, and the gradient at the input."""
+    live = xw.LiveModel(model, x)
+    names = [one.name for one in live.feature_layers() if one.height * one.width > 1]
+
+    def ask() -> None:
+        live.refresh()
+        live.modules()
+        started = time.process_time()
+        # One question, as of a widget that shows them all.
+        with live._reading():
+            live.read_gradients(0, TARGET)
+            live.attribute("gradient", 0, TARGET)
+            for name in names:
+                live.attribute("grad_cam", 0, TARGET, name)
+        ask.seconds = time.process_time() - started  # type: ignore[attr-defined]
+
+    return ask
+
+
+def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, Callable[[], None]]]:
+    """By group; in each the first is what the others are held against."""
+    from captum import attr
+
+    inner = model.get_submodule(layer)
+    leaf = x.clone()
+    by_hand = {"bare forward + backward": lambda: bare(model, x)}
+    return {
+        "pass": by_hand
+        | {
+            "gradient": ours(model, x, "gradient"),
+            "input × gradient": ours(model, x, "input_x_gradient"),
+            "Grad-CAM": ours(model, x, "grad_cam", layer=layer),
+            "Grad-CAM of all layers, and gradient": all_layers(model, x),
+        },
+        "path": by_hand
+        | {
+            f"integrated gradients, {STEPS}": ours(model, x, "integrated_gradients"),
+            f"Captum, {STEPS}": lambda: attr.IntegratedGradients(model).attribute(
+                leaf, target=TARGET, n_steps=STEPS
+            ),
+        },
+        "flow": by_hand
+        | {"conductance of all layers, 10": ours(model, x, "conductance", layer=layer)},
+        "guided": {
+            "Captum's": lambda: attr.GuidedBackprop(model).attribute(leaf, TARGET),
+            "guided backpropagation": ours(model, x, "guided_backprop"),
+        },
+        "deconvolution": {
+            "Captum's": lambda: attr.Deconvolution(model).attribute(leaf, TARGET),
+            "deconvolution": ours(model, x, "deconvolution"),
+        },
+        "guided cam": {
+            "Captum's": lambda: attr.GuidedGradCam(model, inner).attribute(leaf, TARGET),
+            "guided Grad-CAM": ours(model, x, "guided_grad_cam", layer=layer),
+        },
+        "deep_lift": {
+            "Captum's": lambda: attr.DeepLift(model).attribute(
+                leaf, target=TARGET, return_convergence_delta=True
+            ),
+            "DeepLIFT": ours(model, x, "deep_lift"),
+        },
+        "lrp": {
+            "Captum's": lambda: attr.LRP(model).attribute(
+                leaf, TARGET, return_convergence_delta=True
+            ),
+            "LRP": ours(model, x, "lrp"),
+        },
+        "occlusion": {
+            "Captum's": lambda: attr.Occlusion(model).attribute(
+                leaf, (3, 56, 56), strides=(3, 56, 56), target=TARGET
+            ),
+            "occlusion, 16 windows": ours(
+                model, x, "occlusion", sliding_window_shapes=(3, 56, 56), strides=(3, 56, 56)
+            ),
+        },
+        "shapley": {
+            "Captum's": lambda: attr.ShapleyValueSampling(model).attribute(
+                leaf, target=TARGET, feature_mask=quarters(), n_samples=4
+            ),
+            "Shapley values, 4 × 16": ours(
+                model, x, "shapley_value_sampling", feature_mask=quarters(), n_samples=4
+            ),
+        },
+        "kernel": {
+            "Captum's": lambda: attr.KernelShap(model).attribute(
+                leaf, target=TARGET, feature_mask=quarters(), n_samples=40
+            ),
+            "KernelShap, 40": ours(
+                model, x, "kernel_shap", feature_mask=quarters(), n_samples=40
+            ),
+        },
+        "gradient_shap": {
+            "Captum's": lambda: attr.GradientShap(model).attribute(
+                leaf, torch.zeros_like(leaf), target=TARGET, n_samples=8,
+                return_convergence_delta=True,
+            ),
+            "GradientShap, 8": ours(model, x, "gradient_shap", n_samples=8),
+        },
+    }  # fmt: skip
+
+
+def quarters() -> Tensor:
+    """Sixteen squares of an image of 224²."""
+    rows = torch.arange(224) // 56
+    return (rows[:, None] * 4 + rows)[None, None]
+
+
+def seconds(question: Callable[[], None]) -> float:
+    gc.collect()
+    started = time.process_time()
+    question()
+    took = time.process_time() - started
+    return getattr(question, "seconds", took)
+
+
+def compare(name: str, only: list[str], rounds: int) -> None:
+    make, layer = MODELS[name]
+    torch.manual_seed(0)
+    model, x = make().eval(), torch.randn(1, 3, 224, 224)
+    for group, questions in contenders(model, x, layer).items():
+        if only and group not in only:
+            continue
+        times: dict[str, list[float]] = {key: [] for key in questions}
+        for number in range(rounds + 1):
+            for key, question in questions.items():
+                try:
+                    took = seconds(question)
+                except Exception as error:  # noqa: BLE001 (a contender that cannot)
+                    print(f"{name} · {key}: {type(error).__name__}: {str(error)[:90]}")
+                    took = float("nan")
+                if number:  # the first warms up
+                    times[key].append(took)
+        medians = {key: statistics.median(taken) for key, taken in times.items()}
+        first = next(iter(medians.values()))
+        for key, took in medians.items():
+            print(f"{name} · {group} · {key}: {took:.3f} s, {took / first:.3f} ×", flush=True)
+
+
+def _peak(name: str, what: str, queue: Any) -> None:
+    torch.set_num_threads(1)
+    make, layer = MODELS[name]
+    model, x = make().eval(), torch.randn(1, 3, 224, 224)
+    question = contenders(model, x, layer)["path"][what]
+    with torch.no_grad():
+        model(x[:, :, :32, :32].repeat(1, 1, 7, 7))
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    question()
+    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+def memory(name: str) -> None:
+    found = {}
+    for what in ("bare forward + backward", f"integrated gradients, {STEPS}"):
+        context = multiprocessing.get_context("spawn")
+        queue = context.Queue()
+        process = context.Process(target=_peak, args=(name, what, queue))
+        process.start()
+        found[what] = queue.get()
+        process.join()
+    first = next(iter(found.values()))
+    for what, size in found.items():
+        print(f"{name} · memory · {what}: {size / 2**20:.0f} MiB, {size / first:.2f} ×", flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", nargs="+", default=list(MODELS))
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for chosen in options.model:
+        compare(chosen, options.only, options.rounds)
+        if not options.only or "memory" in options.only:
+            memory(chosen)
