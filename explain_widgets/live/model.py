@@ -855,8 +855,26 @@ class LiveModel:
         >>> torch.equal(live.with_model(copy.deepcopy(live.model)).output(1), live.output(1))
         True
         """
+        return self._beside(model, self.samples)
+
+    def with_samples(self, samples: Samples) -> LiveModel:
+        """The same model on other samples, called and run in the same way.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> live.with_samples(xw.Samples(torch.zeros(1, 3))).class_scores().shape
+        torch.Size([2])
+        """
+        return self._beside(self.model, samples)
+
+    def _beside(self, model: nn.Module, samples: Samples) -> LiveModel:
         memory, how = self._store.limit, self._runner.how
-        return LiveModel(model, self.samples, memory=memory, **how)
+        other = LiveModel(model, samples, memory=memory, **how)
+        # Wherever it was made: a cell that runs in the notebook's thread is beside both.
+        other._runner.home = self.home
+        return other
 
     @property
     def home(self) -> Home:

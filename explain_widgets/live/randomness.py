@@ -108,7 +108,7 @@ class NoRandomDraws(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded in func.tags and _draws(func, args, kwargs):
+        if torch.Tag.nondeterministic_seeded in func.tags and draws(func, args, kwargs):
             self.refused = True
             raise DrawsRandomNumbersError(str(func))
         if _in_checkpoint():
@@ -123,7 +123,8 @@ def _in_checkpoint() -> bool:
     return hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
 
 
-def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an operation that can draw from a shared generator is called so that it does."""
     if kwargs.get("generator") is not None:
         return False
     for position, argument in enumerate(func._schema.arguments):
