@@ -102,6 +102,8 @@ class Faithfulness:
         The curves of random orders.
     points
         How many points the curves will have in the end.
+    note
+        What is scored, and what replaces what, in words, or "".
     """
 
     deletion: Curves
@@ -109,6 +111,7 @@ class Faithfulness:
     random_deletion: Curves
     random_insertion: Curves
     points: int
+    note: str = ""
 
     @property
     def progress(self) -> float:

@@ -126,6 +126,32 @@ def feature_sums(values: Tensor, groups: Tensor) -> Tensor:
     return found.index_add(-1, places[places >= 0], flat[..., places >= 0])
 
 
+def shared(values: Tensor, groups: Tensor) -> Tensor:
+    """What was found for each feature and stands at all of its numbers, shared out among them.
+
+    So that the numbers of a feature sum to what was found for it.
+
+    Parameters
+    ----------
+    values
+        Of any shape.
+    groups
+        (…) that broadcasts to it, whole numbers of 0 or more, equal where numbers are one feature.
+
+    Returns
+    -------
+    Tensor
+        Shape of ``values``, float64.
+
+    Examples
+    --------
+    >>> shared(torch.tensor([6.0, 6.0, 6.0, 5.0]), torch.tensor([0, 0, 0, 1])).tolist()
+    [2.0, 2.0, 2.0, 5.0]
+    """
+    places = groups.to(values.device).expand(values.shape)
+    return values.detach().double() / places.flatten().bincount()[places]
+
+
 def masked(values: Tensor, baseline: Tensor, groups: Tensor, keep: Tensor) -> Tensor:
     """Inputs that keep some features and have those of a baseline for the others.
 

@@ -45,6 +45,18 @@ class Prediction:
         return None if self.index is None else self.value
 
 
+def are_probabilities(scores: Tensor) -> bool:
+    """Whether ``scores``, (classes,), are probabilities already: of a model that ends in a softmax.
+
+    Examples
+    --------
+    >>> import torch
+    >>> are_probabilities(torch.tensor([0.25, 0.75])), are_probabilities(torch.tensor([0.25, 0.25]))
+    (True, False)
+    """
+    return float(scores.min()) >= 0 and abs(float(scores.double().sum()) - 1) < _SUM_TOLERANCE
+
+
 def predicted(scores: Tensor, label: int | None = None) -> Prediction:
     """The prediction in ``scores``, (classes,); a single score is a value, no class.
 
@@ -62,8 +74,7 @@ def predicted(scores: Tensor, label: int | None = None) -> Prediction:
     count = scores.numel()
     if count == 1:
         return Prediction(None, float(scores), None, count)
-    total = float(scores.sum())
-    as_they_are = float(scores.min()) >= 0 and abs(total - 1) < _SUM_TOLERANCE
+    as_they_are = are_probabilities(scores)
     logarithms = scores.log() if as_they_are else scores.log_softmax(0)
     index = int(scores.argmax())
     has_loss = label is not None and 0 <= label < count

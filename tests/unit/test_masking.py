@@ -13,6 +13,7 @@ from explain_widgets.analysis.masking import (
     feature_groups,
     feature_sums,
     masked,
+    shared,
     without_features,
 )
 
@@ -84,6 +85,14 @@ def test_the_attribution_of_a_feature_is_the_sum_of_its_numbers() -> None:
 def test_what_is_always_kept_has_no_attribution() -> None:
     groups = without_features(torch.arange(3), torch.tensor([False, True, False]))
     assert feature_sums(torch.tensor([1.0, 9.0, 2.0]), groups).tolist() == [1, 2]
+
+
+def test_shares_sum_to_what_was_found_for_a_feature() -> None:
+    """Squares of 3 × 3, 3 × 2, 2 × 3 and 2 × 2 pixels."""
+    groups = feature_groups((1, 5, 5), axes=(1, 2), patch=3)
+    found = torch.tensor([7.0, -1.0, 0.0, 3.0])
+    values = found[groups]
+    assert feature_sums(shared(values, groups), groups).tolist() == pytest.approx(found.tolist())
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def groups_of(asked: Asked, feature_mask: Any) -> list[Group]:
     ValueError
         When the mask does not fit, or there are too many features.
     """
-    masks = feature_masks(asked, feature_mask)
+    masks = feature_masks(asked.inputs, feature_mask)
     groups = [
         Group(place, mask == number)
         for place, mask in masks.items()
@@ -74,16 +74,16 @@ def groups_of(asked: Asked, feature_mask: Any) -> list[Group]:
     return groups
 
 
-def feature_masks(asked: Asked, feature_mask: Any) -> dict[Place, Tensor]:
+def feature_masks(inputs: tuple[Explained, ...], feature_mask: Any) -> dict[Place, Tensor]:
     """A tensor of the numbers of features for each input, numbered through over all."""
     given = (
         feature_mask
         if isinstance(feature_mask, Mapping)
-        else {one.name: feature_mask for one in asked.inputs}
+        else {one.name: feature_mask for one in inputs}
     )
     masks: dict[Place, Tensor] = {}
     begun = 0
-    for one in asked.inputs:
+    for one in inputs:
         mask = given.get(one.name)
         mask = _default(one) if mask is None else _checked(torch.as_tensor(mask), one)
         numbers, mask = mask.unique(return_inverse=True)
@@ -96,7 +96,7 @@ def features_in(asked: Asked) -> int:
     """How many features or windows the work goes through; 0: it does not."""
     options = asked.options
     if "feature_mask" in options:
-        masks = feature_masks(asked, options["feature_mask"])
+        masks = feature_masks(asked.inputs, options["feature_mask"])
         return sum(len(mask.unique()) for mask in masks.values())
     if "sliding_window_shapes" in options:
         sizes, strides = options["sliding_window_shapes"], options["strides"]

@@ -131,7 +131,7 @@ def _surrogate(
         ) from error
     starts, note = asked.baselines(baselines)
     groups = groups_of(asked, feature_mask)
-    masks = feature_masks(asked, feature_mask)
+    masks = feature_masks(asked.inputs, feature_mask)
     size = asked.batches.size(gradients=False)
     asked.batches.scores(
         {place: torch.cat([v, starts[place]]) for place, v in asked.values.items()}
