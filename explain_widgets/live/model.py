@@ -45,12 +45,13 @@ from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
 from explain_widgets.live.targets import Target, logits, target_value
+from explain_widgets.live.trust.questions import Trust
 from explain_widgets.live.without import Without, WithoutReader
 
 READ_DURING_TRAINING = "read during training"
 
 
-class LiveModel:
+class LiveModel(Trust):
     """A model and its samples, alive: what is read is computed from the model as it is now.
 
     The model itself is never touched: runs happen on a structural copy that shares its parameters

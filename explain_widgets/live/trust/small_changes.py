@@ -1,0 +1,231 @@
+"""Infidelity and sensitivity on the live model: what becomes of small and large changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.analysis.infidelity import infidelity, random_removals, sensitivity
+from explain_widgets.live.access import Access
+from explain_widgets.live.runs import plain_thread
+from explain_widgets.live.targets import Target
+from explain_widgets.live.trust.curves import Asked, common_target
+from explain_widgets.live.trust.replaceable import FeatureError, Replaceable, replaceable
+from explain_widgets.live.trust.varied import FIRST_VARIATION, Varied, shaken
+
+if TYPE_CHECKING:
+    from explain_widgets.live.model import LiveModel
+
+Perturbation: TypeAlias = Literal["removal", "noise"]
+
+SLOPES = frozenset({"gradient", "saliency", "smooth_grad", "guided_backprop", "deconvolution"})
+"""Methods whose values are slopes of the output, and no shares of it."""
+
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Infidelity:
+    """How far an attribution is off when it foretells changes of the output.
+
+    Attributes
+    ----------
+    value
+        See `infidelity`, in squares of the unit of the target; 0: never off.
+    scaled
+        The same of the attribution times the number that makes it smallest: for attributions of
+        which only the proportions mean something.
+    perturbation
+        What was changed: features were replaced (``"removal"``), or ``"noise"`` was taken off.
+    done, count
+        So many changes were tried, of how many.
+    note
+        What replaces what, in words.
+    """
+
+    value: float
+    scaled: float
+    perturbation: Perturbation
+    done: int
+    count: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How far an attribution moves when its input moves a little.
+
+    Attributes
+    ----------
+    value
+        The largest distance to the attribution of the sample, as a share of its length: SENS_MAX,
+        see `sensitivity`.
+    mean
+        The mean distance.
+    done, count
+        So many inputs were tried, of how many.
+    note
+        How far the input was moved, in words.
+    """
+
+    value: float
+    mean: float
+    done: int
+    count: int
+    note: str
+
+
+def infidelity_steps(
+    live: LiveModel,
+    access: Access,
+    attribution: Attribution,
+    sample: int,
+    perturbation: Perturbation | None = None,
+    count: int = 64,
+    deviation: float = 0.1,
+    only: str | None = None,
+    patch: int | None = None,
+    baselines: Any = None,
+    seed: int = 0,
+) -> Iterator[Infidelity]:
+    """The infidelity of an attribution, over more and more changes; see `LiveModel.infidelity`."""
+    if perturbation is None:
+        perturbation = "noise" if attribution.method in SLOPES else "removal"
+    if perturbation not in get_args(Perturbation) or count < 1:
+        raise ValueError(
+            f'perturbation={perturbation!r} must be "removal" or "noise", and count 1 or more.'
+        )
+    with access.reading():
+        loaded = access.sample(sample)
+    if baselines is None:
+        baselines = _own_baselines(attribution)
+    features = replaceable(access, loaded, only, patch, baselines)
+    asked = Asked(features, live.batches(sample, common_target({attribution.method: attribution})))
+    generator = torch.Generator().manual_seed(seed)
+    changes: _Removals | _Noise
+    if perturbation == "removal":
+        changes = _Removals(features, attribution, generator)
+        note = features.note
+    else:
+        changes = _Noise(features, attribution, generator, deviation)
+        note = f"noise of standard deviation {deviation:g} on {features.name!r}"
+    said, came = [], []
+    for start in range(0, count, _AT_ONCE):
+        some, altered = changes.draw(min(_AT_ONCE, count - start))
+        said.append(some)
+        came.append(asked.batches.score - asked.batches.scores(altered).cpu().double())
+        explained, changed = torch.cat(said), torch.cat(came)
+        yield Infidelity(
+            infidelity(explained, changed),
+            infidelity(explained, changed, scaled=True),
+            perturbation,
+            len(changed),
+            count,
+            " · ".join(part for part in (note, asked.batches.note) if part),
+        )
+
+
+def _own_baselines(attribution: Attribution) -> Any:
+    """What it was compared with, if that was one input: what it foretells is a change to that."""
+    given = attribution.options.get("baselines")
+    if isinstance(given, Tensor):
+        return given if given.shape[:1] <= (1,) else None
+    return None if isinstance(given, str) and given == "samples" else given
+
+
+class _Removals:
+    """Random features are replaced; what goes takes its share along."""
+
+    def __init__(
+        self, features: Replaceable, attribution: Attribution, generator: torch.Generator
+    ) -> None:
+        self._features, self._generator = features, generator
+        self._sums = features.sums(attribution).cpu()
+
+    def draw(self, count: int) -> tuple[Tensor, dict[Any, Tensor]]:
+        """What the attribution says of some changes, (count,), and the inputs."""
+        keep = random_removals(count, self._features.count, self._generator)
+        return (~keep).double() @ self._sums, self._features.masked(keep)
+
+
+class _Noise:
+    """Normal noise is taken off the input; what goes counts by its slope."""
+
+    def __init__(
+        self,
+        features: Replaceable,
+        attribution: Attribution,
+        generator: torch.Generator,
+        deviation: float,
+    ) -> None:
+        values = attribution.values
+        slopes = values.get(features.name) if isinstance(values, Mapping) else values
+        if slopes is None or slopes.shape != (1, *features.values.shape):
+            raise FeatureError(
+                'perturbation="noise" needs a slope for each number of the input '
+                f"{(1, *features.values.shape)}: take an attribution to the input, or "
+                'perturbation="removal".'
+            )
+        self._features, self._generator, self._deviation = features, generator, deviation
+        self._slopes = slopes.detach().flatten().cpu().double()
+
+    def draw(self, count: int) -> tuple[Tensor, dict[Any, Tensor]]:
+        """What the attribution says of some changes, (count,), and the inputs."""
+        values = self._features.values.detach()
+        shape = (count, *values.shape)
+        noise = torch.randn(shape, generator=self._generator, device="cpu", dtype=torch.float32)
+        noise = (noise * self._deviation).to(values)
+        altered = values - noise
+        # What was really taken off, after rounding.
+        taken = (values.double() - altered.double()).flatten(1).cpu()
+        return taken @ self._slopes, {self._features.place: altered}
+
+
+def sensitivity_steps(
+    live: LiveModel,
+    access: Access,
+    method: str,
+    sample: int,
+    target: Target,
+    layer: int | str | None = None,
+    radius: float = 0.02,
+    count: int = 10,
+    seed: int = 0,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Sensitivity]:
+    """The sensitivity of a method, over more and more inputs; see `LiveModel.sensitivity`."""
+    if radius <= 0 or count < 1:
+        raise ValueError("radius must be more than 0, and count 1 or more.")
+    with access.reading():
+        loaded = access.sample(sample)
+    with plain_thread(differentiable=False):
+        variations = shaken(loaded, count, radius, seed)
+    here = live.attribute(method, sample, target, layer, **options)
+    apart = live.with_samples(Varied(live.samples, variations))
+    distances: list[float] = []
+    try:
+        for n in range(count):
+            # Of the class that was predicted for the sample itself.
+            there = apart.attribute(method, FIRST_VARIATION + n, here.target, layer, **options)
+            apart.refresh()
+            distances += sensitivity(_flat(here), _flat(there)[None]).tolist()
+            yield Sensitivity(
+                max(distances),
+                sum(distances) / len(distances),
+                len(distances),
+                count,
+                f"each number of the input moved by up to {radius:g}",
+            )
+    finally:
+        apart.close()
+
+
+def _flat(attribution: Attribution) -> Tensor:
+    """All its values in one row."""
+    return torch.cat([part.flatten() for part in attribution.by_name.values()])
