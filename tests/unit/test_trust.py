@@ -480,6 +480,33 @@ def test_a_cell_that_cannot_be_filled_says_why_and_stops_no_other() -> None:
     assert "sensitivity" not in table
 
 
+def test_a_method_without_finite_numbers_stops_no_other() -> None:
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(x.abs().sqrt())
+
+    rows = ROWS.clone()
+    rows[0, 2] = 0
+    live = xw.LiveModel(Root(), rows)
+    found = last(live.evaluation(["gradient", "occlusion"], [0], ["curves"]))
+    assert "1 features have no finite attribution" in found.rows[0]["problem"]
+    assert math.isfinite(found.rows[1]["deletion"])
+    assert "problem" not in found.rows[1]
+
+
+def test_squares_that_are_ablated_leave_no_gap_in_a_linear_model() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    mask = (torch.arange(8)[:, None] // 4) * 2 + torch.arange(8) // 4
+    methods = {"squares": {"method": "feature_ablation", "feature_mask": mask}}
+    found = last(xw.LiveModel(model, IMAGES).evaluation(methods, [0], ["completeness"]))
+    assert found.rows[0]["completeness_gap"] == pytest.approx(0, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

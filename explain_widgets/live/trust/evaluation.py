@@ -19,7 +19,7 @@ from explain_widgets.live.targets import Target
 from explain_widgets.live.trust.curves import Asked, curve_steps
 from explain_widgets.live.trust.picks import Methods, Pick, picked
 from explain_widgets.live.trust.randomisation import cascade
-from explain_widgets.live.trust.replaceable import Replaceable, replaceable
+from explain_widgets.live.trust.replaceable import FeatureError, Replaceable, replaceable
 from explain_widgets.live.trust.small_changes import infidelity_steps, sensitivity_steps
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     from explain_widgets.live.model import LiveModel
 
-Metric: TypeAlias = Literal[
-    "curves", "infidelity", "sensitivity", "completeness", "randomisation"
-]  # fmt: skip
+Metric: TypeAlias = Literal["curves", "infidelity", "sensitivity", "completeness", "randomisation"]
 METRICS: dict[Metric, str] = {
     "curves": "areas under the deletion and insertion curves, beside random orders",
     "infidelity": "how far the attribution is off when it foretells changes of the output",
@@ -183,7 +181,7 @@ class _Work:
         held, rows = {}, {}
         for one in self._ones:
             with _noted(one.row):  # one that does not lie on the features stops no other
-                self._replaceable().sums(one.attribution)
+                _check_finite(self._replaceable().sums(one.attribution))
                 held[one.method.name], rows[one.method.name] = one.attribution, one.row
         if not held:
             yield 1.0
@@ -223,7 +221,9 @@ class _Work:
             batches = self._live.batches(self._sample, self._target)
             none = torch.zeros(1, features.count, dtype=torch.bool)
             at_baseline = float(Asked(features, batches).score(none))
-            gap = completeness_gap(one.attribution.total, batches.score, at_baseline)
+            # Of what is replaced: special tokens are as they were at the baseline.
+            total = float(features.sums(one.attribution).sum())
+            gap = completeness_gap(total, batches.score, at_baseline)
         # Of a layer no sum is promised but by methods that say so.
         yield 1.0, {} if gap is None else {"completeness_gap": gap}
 
@@ -237,6 +237,12 @@ class _Work:
             yield step.step / step.steps, {} if step.step == 0 else {
                 "randomisation": signed, "randomisation_absolute": absolute,
             }  # fmt: skip
+
+
+def _check_finite(sums: torch.Tensor) -> None:
+    bad = int((~sums.isfinite()).sum())
+    if bad:
+        raise FeatureError(f"{bad:,} features have no finite attribution, and so no order.")
 
 
 @contextmanager
