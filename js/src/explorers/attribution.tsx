@@ -1,0 +1,6 @@
+import "./attribution.css";
+import { Explorer } from "./attribution/explorer";
+import { AttributionStore } from "./attribution/store";
+import { widgetOf } from "./shared/mount";
+
+export default widgetOf(AttributionStore, Explorer);

@@ -1,0 +1,26 @@
+import { Footer, Frame, useStore } from "../shared/frame";
+import { Bar } from "./bar";
+import { ParametersPanel } from "./parameters-panel";
+import { PicturePanel } from "./picture-panel";
+import { Reading } from "./reading";
+import { SamplePanel } from "./sample-panel";
+import type { AttributionStore } from "./store";
+
+export function Explorer({ store }: { store: AttributionStore }) {
+  useStore(store);
+  const { shown, selection } = store.state;
+  const [mine] = shown;
+  const isInput = selection.show === "input";
+  return (
+    <Frame
+      state={store.state}
+      label="Attribution explorer"
+      bar={<Bar store={store} />}
+      footer={isInput && mine !== null && <Footer said={[mine.footer]} answer={mine} />}
+    >
+      <SamplePanel store={store} />
+      {isInput ? <PicturePanel store={store} /> : <ParametersPanel store={store} />}
+      <Reading store={store} />
+    </Frame>
+  );
+}

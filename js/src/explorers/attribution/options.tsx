@@ -1,0 +1,86 @@
+import { Check } from "../../controls/check";
+import { Picker } from "../../controls/picker";
+import { useUniqueId } from "../../controls/use-unique-id";
+import type { AttributionStore } from "./store";
+import type { MethodOption, Value } from "./types";
+
+interface FieldProps {
+  option: MethodOption;
+  value: Value;
+  disabled: boolean;
+  onSet(value: Value, event: Event): void;
+}
+
+/** A number within its range; an empty field is what it is without being set. */
+function NumberField({ option, value, disabled, onSet }: FieldProps) {
+  const id = useUniqueId();
+  const { title, low, high, kind, default: usual } = option;
+  return (
+    <span class="xw-field">
+      <label for={id}>{title}</label>
+      <input
+        id={id}
+        type="number"
+        value={value === null ? "" : String(value)}
+        placeholder={usual === null ? "" : String(usual)}
+        min={low ?? undefined}
+        max={high ?? undefined}
+        step={kind === "integer" ? 1 : "any"}
+        disabled={disabled}
+        onChange={(event) => {
+          const { value: text, valueAsNumber: number, validity } = event.currentTarget;
+          if (text === "") onSet(null, event);
+          else if (validity.valid && Number.isFinite(number)) onSet(number, event);
+          else event.currentTarget.reportValidity();
+        }}
+      />
+    </span>
+  );
+}
+
+function Field(props: FieldProps) {
+  const { option, value, disabled, onSet } = props;
+  const { title, kind, choices } = option;
+  const now = value ?? option.default;
+  if (kind === "flag") {
+    return <Check label={title} checked={now === true} disabled={disabled} onToggle={onSet} />;
+  }
+  if (kind === "choice") {
+    return (
+      <Picker
+        label={title}
+        labelled
+        value={String(now)}
+        options={choices.map((choice) => [choice, choice])}
+        disabled={disabled}
+        onPick={onSet}
+      />
+    );
+  }
+  return <NumberField {...props} />;
+}
+
+/** The settings of the method, folded away. */
+export function MethodOptions({ store }: { store: AttributionStore }) {
+  const { method } = store;
+  const { selection, lost } = store.state;
+  if (method === null || method.options.length === 0) return null;
+  const set = Object.keys(selection.options).length;
+  return (
+    <details class="xw-options">
+      <summary>{set === 0 ? "Options" : `Options (${set} set)`}</summary>
+      <div class="xw-options-fields">
+        {method.options.map((option) => (
+          <div key={`${method.name} ${option.name}`} title={option.definition}>
+            <Field
+              option={option}
+              value={selection.options[option.name] ?? null}
+              disabled={lost !== null}
+              onSet={(value, event) => store.setOption(option.name, value, event)}
+            />
+          </div>
+        ))}
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,74 @@
+import { Picker } from "../../controls/picker";
+import { TextBox } from "../../controls/text-box";
+import type { AttributionStore } from "./store";
+import type { Target } from "./types";
+
+interface PickerProps<T> {
+  store: AttributionStore;
+  label: string;
+  value: T;
+  onPick(value: T, event: Event): void;
+}
+
+const CUSTOM = "custom";
+
+/** What is explained: the predicted class, another, a token of the vocabulary, a loss. */
+export function TargetPicker({ store, label, value, onPick }: PickerProps<Target>) {
+  const { content, lost } = store.state;
+  if (content === null) return null;
+  const classes = content.classes.map((name, index) => [`${index}`, probable(store, index, name)] as const);
+  const losses = content.losses.map(([name, title]) => [name, title] as const);
+  const options: (readonly [string, string])[] = [["", store.targetName(null)], ...classes, ...losses];
+  const picked = value === null ? "" : String(value);
+  // A class that is in no menu, or a function that was set in Python.
+  if (!options.some(([option]) => option === picked)) {
+    options.push([picked, picked === CUSTOM ? "function set in Python" : store.targetName(value)]);
+  }
+  const read = (option: string): Target =>
+    option === "" ? null : /^-?\d+$/.test(option) ? Number(option) : option;
+  return (
+    <>
+      <Picker
+        label={label}
+        labelled
+        value={picked}
+        options={options}
+        disabled={lost !== null}
+        onPick={(option, event) => onPick(read(option), event)}
+      />
+      {content.has_vocabulary && (
+        <TextBox
+          label={`${label}: token`}
+          action="Pick"
+          keep
+          disabled={lost !== null}
+          onEnter={(text, event) => store.pickToken(text, event)}
+        />
+      )}
+    </>
+  );
+}
+
+function probable(store: AttributionStore, index: number, name: string): string {
+  const probability = store.state.content?.probabilities[index];
+  return probability === undefined ? name : `${name} · ${(100 * probability).toFixed(1)} %`;
+}
+
+/** All methods; those that cannot be used on this model say why when they are picked. */
+export function MethodPicker({ store, label, value, onPick }: PickerProps<string>) {
+  const { content, lost } = store.state;
+  const methods = content?.methods ?? [];
+  return (
+    <Picker
+      label={label}
+      labelled
+      value={value}
+      options={methods.map(({ name, title, reason }) => [
+        name,
+        reason === "" ? title : `${title} (not here)`,
+      ])}
+      disabled={lost !== null}
+      onPick={onPick}
+    />
+  );
+}
