@@ -15,6 +15,7 @@ from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.samples import Samples
 from explain_widgets.widgets.attention import AttentionExplorer
+from explain_widgets.widgets.attribution import AttributionExplorer
 from explain_widgets.widgets.features import FeatureExplorer
 from explain_widgets.widgets.gallery import SampleGallery
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionExplorer",
+    "AttributionExplorer",
     "ChannelError",
     "ComparisonError",
     "ExplainError",

@@ -31,11 +31,11 @@ from explain_widgets.widgets.attention.words import (
     reduction,
     sampled,
     statistics_message,
-    token_message,
 )
 from explain_widgets.widgets.changes import change_message
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.targets import classes_message
+from explain_widgets.widgets.tokens import token_message
 
 MOST_PIXELS = 512
 _CPU_AT_ONCE = 2**25

@@ -32,24 +32,16 @@ from explain_widgets.widgets.attention.comparison import (
     checked_other,
     compared_figure,
 )
-from explain_widgets.widgets.attention.lens import CUSTOM, MEASURES, UNITS, Lens
+from explain_widgets.widgets.attention.lens import MEASURES, UNITS, Lens
 from explain_widgets.widgets.attention.statistics import HeadTable, table_figure
 from explain_widgets.widgets.attention.words import place_title, reduction, sampled, texts
 from explain_widgets.widgets.explorer import bundle, sample_count
 from explain_widgets.widgets.layers import LayerExplorer, in_range
+from explain_widgets.widgets.targets import TargetTrait, sent_target
 
 VIEWS = ("matrix", "lines", "text", "table")
 # The still picture of a saved notebook is drawn before the widget is shown: it must be quick.
 _STILL_PIXELS = 96
-
-
-def _target_to_json(value: Any, _: object) -> int | str | None:
-    return CUSTOM if callable(value) else value
-
-
-def _target_from_json(value: Any, explorer: AttentionExplorer) -> Any:
-    """The browser sends back what stands for a callable."""
-    return explorer.target if value == CUSTOM else value
 
 
 class AttentionExplorer(LayerExplorer):
@@ -109,9 +101,7 @@ class AttentionExplorer(LayerExplorer):
     (Kobayashi et al. 2020); or ``"gradient"``: weights times the gradient of `target` by them,
     where it is positive (Chefer et al. 2021)."""
 
-    target = traitlets.Any(None, allow_none=True).tag(
-        sync=True, to_json=_target_to_json, from_json=_target_from_json
-    )
+    target = TargetTrait()
     """What ``measure="gradient"`` differentiates: the index of a class, None: the predicted one,
     or a callable from the model's output to a scalar."""
 
@@ -300,15 +290,12 @@ class AttentionExplorer(LayerExplorer):
 
     def _lens(self) -> Lens:
         ablated = tuple(HeadAblation(*one) for one in self.ablated)
-        target = self._sent_target() if self.measure == "gradient" else None
+        target = sent_target(self.target) if self.measure == "gradient" else None
         return Lens(self.measure, self.units, self.hide_sinks, ablated, target)
 
     def _sent_lens(self) -> dict[str, Any]:
         names = ("measure", "units", "hide_sinks", "ablated")
-        return {name: getattr(self, name) for name in names} | {"target": self._sent_target()}
-
-    def _sent_target(self) -> int | str | None:
-        return _target_to_json(self.target, self)
+        return {name: getattr(self, name) for name in names} | {"target": sent_target(self.target)}
 
     # Traits.
 
@@ -333,19 +320,6 @@ class AttentionExplorer(LayerExplorer):
         except (TypeError, ValueError) as error:
             raise traitlets.TraitError(str(error)) from error
         return [list(one) for one in proposal["value"]]
-
-    @traitlets.validate("target")
-    def _check_target(self, proposal: Any) -> Any:
-        value = proposal["value"]
-        if (
-            value is not None
-            and not callable(value)
-            and (isinstance(value, bool) or not hasattr(value, "__index__"))
-        ):
-            raise traitlets.TraitError(
-                f"target must be the index of a class, a callable or None, not {value!r}."
-            )
-        return value if value is None or callable(value) else operator.index(value)
 
     @traitlets.validate("compared")
     def _check_compared(self, proposal: Any) -> list[Any] | None:

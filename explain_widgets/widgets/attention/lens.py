@@ -23,12 +23,10 @@ from explain_widgets.live.samples.groups import Units, unit_edges, united
 from explain_widgets.live.sides import same_tokens, sink_mask, token_names, valid_span
 from explain_widgets.live.targets import Target
 from explain_widgets.widgets.attention.words import texts
+from explain_widgets.widgets.targets import CUSTOM
 
 Measure: TypeAlias = Literal["weights", "value-weighted", "gradient"]
 MEASURES, UNITS = get_args(Measure), get_args(Units)
-
-CUSTOM = "custom"
-"""What stands for a target that is a function, which no message can carry."""
 
 _MEASURED = {
     "weights": "",

@@ -51,12 +51,6 @@ def grid_message(grid: ImageGrid | None) -> dict[str, int] | None:
     return None if grid is None else asdict(grid)
 
 
-def token_message(token: Token) -> tuple[str, str, int, int, int]:
-    """A token as it is sent: text, raw, joined, special, generated."""
-    flags = token.joined, token.special, token.generated
-    return token.text, token.raw, *map(int, flags)  # type: ignore[return-value]
-
-
 def sampled(every: int) -> str:
     """Of how many queries a preview is made, in words; empty where it is none."""
     return "" if every == 1 else f"1 of {every} queries"
