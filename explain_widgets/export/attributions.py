@@ -99,7 +99,6 @@ def _map(
     image: Pixels | None,
 ) -> None:
     axes.set_axis_off()
-    height, width = values.shape
     if image is None:
         axes.imshow(values, cmap=colormap, norm=norm, interpolation="nearest")
         return
@@ -107,11 +106,17 @@ def _map(
     axes.imshow(image, cmap="gray", extent=extent, vmin=0, vmax=255)
     strength = np.clip(np.abs(values) / (norm.vmax or 1.0), 0, 1)
     alpha = 0.75 * np.nan_to_num(strength, nan=1.0)
-    axes.imshow(values, cmap=colormap, norm=norm, alpha=alpha, extent=extent, interpolation="nearest")
+    axes.imshow(
+        values, cmap=colormap, norm=norm, alpha=alpha, extent=extent, interpolation="nearest"
+    )
 
 
 def _tokens(
-    axes: Axes, tokens: Sequence[str], values: npt.NDArray[np.floating], norm: Normalize, colormap: str
+    axes: Axes,
+    tokens: Sequence[str],
+    values: npt.NDArray[np.floating],
+    norm: Normalize,
+    colormap: str,
 ) -> None:
     axes.set_axis_off()
     colours = mpl.colormaps[colormap]

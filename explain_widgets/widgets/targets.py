@@ -18,7 +18,7 @@ CUSTOM = "custom"
 """What stands for a target that is a function, which no message can carry."""
 
 
-class TargetTrait(traitlets.Any):  # type: ignore[type-arg]
+class TargetTrait(traitlets.Any):
     """A class index, a callable, None (the predicted class), or one of some names.
 
     The browser sees `CUSTOM` for a callable, and sends it back for the one that there is.

@@ -52,10 +52,12 @@ class AttributionCost:
     @property
     def words(self) -> str:
         """In words: "2 forwards, 50 with a backward · about 1.3 s · 45 MB"."""
+        if not self.forwards and not self.backwards:
+            return "computed already"
         parts = [f"{self.forwards:,} forwards"] if self.forwards else []
         parts += [f"{self.backwards:,} with a backward"] if self.backwards else []
         size = f"{self.bytes / 1e6:,.3g} MB"
-        return f"{', '.join(parts) or 'nothing to run'} · about {self.seconds:.2g} s · {size}"
+        return f"{', '.join(parts)} · about {self.seconds:.2g} s · {size}"
 
 
 class AttributionReader:

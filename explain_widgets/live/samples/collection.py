@@ -36,6 +36,7 @@ from explain_widgets.live.samples.sources import (
     split,
 )
 from explain_widgets.live.samples.token_reader import TokenReader
+from explain_widgets.live.samples.tokens import TokenizerError
 
 Device = torch.device | str | None
 
@@ -158,6 +159,18 @@ class Samples:
     def reads_text(self) -> bool:
         """Whether a text can be appended: there is a tokenizer."""
         return self._show.reader is not None
+
+    def token_id(self, text: str) -> int:
+        """The index in the vocabulary of a text that is one token.
+
+        Raises
+        ------
+        TokenizerError
+            When it is several, or there is no tokenizer.
+        """
+        if self._show.reader is None:
+            raise TokenizerError("A token needs a tokenizer: pass tokenizer=….")
+        return self._show.reader.id_of(text)
 
     @property
     def read_so_far(self) -> int:

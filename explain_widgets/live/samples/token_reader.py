@@ -248,6 +248,26 @@ class TokenReader:
             return Encoded((), kwargs, _offsets(out))
         return Encoded(tuple(map(_batch, out)) if _is_several(out) else (_batch(out),))
 
+    def id_of(self, text: str) -> int:
+        """The id of a text that is one token, as it is written or with a space before it.
+
+        Raises
+        ------
+        TokenizerError
+            When it is several, or none.
+        """
+        found: list[Token] = []
+        for written in (text, f" {text}"):
+            encoded = self.encode(written)
+            ids = encoded.kwargs.get("input_ids", next(iter(encoded.args), None))
+            tokens = [] if ids is None else self.tokens(ids[0])
+            plain = [n for n, token in enumerate(tokens) if not token.special]
+            if ids is not None and len(plain) == 1:
+                return int(ids[0][plain[0]])
+            found = found or [tokens[n] for n in plain]
+        listed = ", ".join(f"“{token.text}”" for token in found) or "none"
+        raise TokenizerError(f"“{text}” is no single token of the vocabulary but {listed}.")
+
     def tokens(self, ids: Any, offsets: Offsets | None = None) -> list[Token]:
         """The tokens of a row of ids.
 

@@ -210,11 +210,30 @@ class Trust:
         >>> live.infidelity(live.attribute("input_x_gradient")).value < 1e-9
         True
         """
-        steps = infidelity_steps(
+        steps = self.infidelity_steps(
+            attribution, sample, perturbation=perturbation, count=count, deviation=deviation,
+            only=only, patch=patch, baselines=baselines, seed=seed,
+        )  # fmt: skip
+        return deque(steps, maxlen=1).pop()
+
+    def infidelity_steps(
+        self,
+        attribution: Attribution,
+        sample: int = 0,
+        *,
+        perturbation: Perturbation | None = None,
+        count: int = 64,
+        deviation: float = 0.1,
+        only: str | None = None,
+        patch: int | None = None,
+        baselines: Any = None,
+        seed: int = 0,
+    ) -> Iterator[Infidelity]:
+        """`infidelity` over more and more changes; between two steps others may ask."""
+        return infidelity_steps(
             self._live, self._access, attribution, sample, perturbation, count, deviation,
             only, patch, baselines, seed,
         )  # fmt: skip
-        return deque(steps, maxlen=1).pop()
 
     def sensitivity(
         self,
@@ -256,10 +275,27 @@ class Trust:
         >>> live.sensitivity("gradient").value
         0.0
         """
-        steps = sensitivity_steps(
-            self._live, self._access, method, sample, target, layer, radius, count, seed, options
+        steps = self.sensitivity_steps(
+            method, sample, target, layer, radius=radius, count=count, seed=seed, **options
         )
         return deque(steps, maxlen=1).pop()
+
+    def sensitivity_steps(
+        self,
+        method: str,
+        sample: int = 0,
+        target: Target = None,
+        layer: int | str | None = None,
+        *,
+        radius: float = 0.02,
+        count: int = 10,
+        seed: int = 0,
+        **options: Any,
+    ) -> Iterator[Sensitivity]:
+        """`sensitivity` over more and more inputs; between two steps others may ask."""
+        return sensitivity_steps(
+            self._live, self._access, method, sample, target, layer, radius, count, seed, options
+        )
 
     def agreement(
         self,
@@ -298,8 +334,20 @@ class Trust:
         >>> live.agreement(["gradient", "input_x_gradient"], samples=range(4)).matrices.shape
         torch.Size([4, 2, 2])
         """
-        steps = agreement_steps(self._live, self._access, methods, samples, target, absolute, patch)
+        steps = self.agreement_steps(methods, samples, target, absolute=absolute, patch=patch)
         return deque(steps, maxlen=1).pop()
+
+    def agreement_steps(
+        self,
+        methods: Methods,
+        samples: Iterable[int] = (0,),
+        target: Target = None,
+        *,
+        absolute: bool = False,
+        patch: int | None = None,
+    ) -> Iterator[Agreement]:
+        """`agreement` over more and more samples; between two steps others may ask."""
+        return agreement_steps(self._live, self._access, methods, samples, target, absolute, patch)
 
     def evaluation(
         self,

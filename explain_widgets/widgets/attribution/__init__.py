@@ -1,4 +1,4 @@
-"""The attribution explorer: which parts of an input a prediction rests on, and whether to trust it."""
+"""The attribution explorer: what a prediction rests on, and whether to trust it."""
 
 from explain_widgets.widgets.attribution.explorer import AttributionExplorer
 

@@ -58,15 +58,13 @@ class AttributionAnswers(TrustAnswers, Answers):
         self.layers = self._live.feature_layers(index)
         sample = self._samples[index]
         classes = classes_message(self._live, index)
-        label = sample.label_name if sample.label_name is not None else sample.label
         return Reply(
             {
                 "sample": index,
                 "title": sample.title,
                 "has_image": sample.image is not None,
-                "label": None if label is None else str(label),
                 "probabilities": self._probabilities(index) if classes["classes"] else [],
-                "has_vocabulary": not classes["classes"] and sample.can_name_tokens,
+                "has_vocabulary": self._has_vocabulary(index, classes["classes"]),
                 "losses": losses_message(sample),
                 "methods": [method_message(one) for one in self._live.attribution_methods(index)],
                 "layers": [{"name": one.name, "size": size_of(one)} for one in self.layers],
@@ -74,6 +72,15 @@ class AttributionAnswers(TrustAnswers, Answers):
                 "footer": self._live.status,
             }
         )
+
+    def _has_vocabulary(self, index: int, classes: list[str]) -> bool:
+        """Whether the output is about tokens, too many for a menu."""
+        if classes or not self._samples.reads_text:
+            return False
+        try:
+            return self._live.class_scores(index).numel() > 1
+        except TargetError:
+            return False
 
     def _probabilities(self, index: int) -> list[float]:
         probabilities: list[float] = self._live.class_scores(index).double().softmax(0).tolist()
@@ -131,7 +138,7 @@ class AttributionAnswers(TrustAnswers, Answers):
             "note": found.note,
             "step": found.step,
             "steps": found.steps,
-            "footer": footer(self._live, asked, found, scores, limit),
+            "footer": footer(self._live, asked, scores, limit),
         }
         return Reply(content, arrays)
 
@@ -156,6 +163,9 @@ class AttributionAnswers(TrustAnswers, Answers):
                 "modules": [row.module for row in rows],
                 "states": [row.state for row in rows],
                 "words": PARAMETER_WORDS[measure],
+                "footer": " · ".join(
+                    part for part in (f"{len(rows)} tensors", self._live.status) if part
+                ),
             },
             {"values": np.array([row.value for row in rows], np.float32)},
         )

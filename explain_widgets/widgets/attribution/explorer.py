@@ -1,4 +1,4 @@
-"""AttributionExplorer: which parts of an input a prediction rests on, and whether to trust it."""
+"""AttributionExplorer: what a prediction rests on, and whether to trust that."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class AttributionExplorer(LayerExplorer):
     options = traitlets.Dict().tag(sync=True)
     """Options of the method, as `LiveModel.attribute` takes them."""
 
-    other = traitlets.Dict(None, allow_none=True).tag(sync=True)
+    other: Any = traitlets.Any(None, allow_none=True).tag(sync=True)
     """What is shown beside it: ``{"method": …, "target": …}``; None: nothing."""
 
     show = traitlets.Enum(SHOWN, "input").tag(sync=True)
@@ -238,9 +238,8 @@ class AttributionExplorer(LayerExplorer):
         value = proposal["value"]
         if value is None:
             return None
-        unknown = set(value) - {"method", "target"}
-        if unknown:
-            raise traitlets.TraitError(f"other has a method and a target, not {sorted(unknown)}.")
+        if not isinstance(value, dict) or set(value) - {"method", "target"}:
+            raise traitlets.TraitError(f"other must have a method and a target, not {value!r}.")
         method = _known_method(value.get("method", self.method))
         return {"method": method, "target": sent_target(value.get("target"))}
 
@@ -248,7 +247,9 @@ class AttributionExplorer(LayerExplorer):
     def _check_clip(self, proposal: Any) -> float:
         value = float(proposal["value"])
         if not 0 < value <= 100:
-            raise traitlets.TraitError(f"clip must be a percentile, above 0 and up to 100, not {value:g}.")
+            raise traitlets.TraitError(
+                f"clip must be a percentile, above 0 and up to 100, not {value:g}."
+            )
         return value
 
     @traitlets.observe("target")

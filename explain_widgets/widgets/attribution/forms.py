@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
@@ -53,9 +52,7 @@ class Scores:
     note: str = ""
 
 
-def scores_of(
-    live: LiveModel, sample: Sample, attribution: Attribution, how: Handling
-) -> Scores:
+def scores_of(live: LiveModel, sample: Sample, attribution: Attribution, how: Handling) -> Scores:
     """One score for each position of an attribution.
 
     Parameters
@@ -84,9 +81,7 @@ def scores_of(
     return _map(live, sample, attribution, summed, note)
 
 
-def _maps(
-    live: LiveModel, sample: Sample, attribution: Attribution, values: Tensor
-) -> Tensor:
+def _maps(live: LiveModel, sample: Sample, attribution: Attribution, values: Tensor) -> Tensor:
     """(channels, slices, height, width)."""
     if attribution.layer is not None:
         layout = live.layout(attribution.layer, sample.index)
@@ -117,9 +112,7 @@ def _names(given: list[str] | None, count: int, fallback: str) -> tuple[str, ...
     return tuple(f"{fallback} {index}" for index in range(count))
 
 
-def _row(
-    sample: Sample, name: str, attribution: Attribution, row: Tensor, note: str
-) -> Scores:
+def _row(sample: Sample, name: str, attribution: Attribution, row: Tensor, note: str) -> Scores:
     """Tokens where there is one for each position, else bars."""
     count = row.shape[-1]
     lists = sample.token_lists

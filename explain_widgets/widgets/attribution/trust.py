@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from explain_widgets.widgets.protocol import Reply
 _COMPARED = ("gradient", "input_x_gradient", "integrated_gradients", "smooth_grad")
 _PARTIAL_SECONDS = 0.25
 
+_T = TypeVar("_T")
+
 
 class TrustAnswers:
     """The side of the answers that measures trust; the selection is that of an attribution."""
@@ -34,9 +36,7 @@ class TrustAnswers:
         sides = self._sides(selection)
         held: dict[str, Attribution] = {}
         for name, asked in sides.items():
-            for found in self._live.attribution_steps(**asked.call):
-                held[name] = found
-                yield None
+            held[name] = yield from _last(self._live.attribution_steps(**asked.call))
         sent = float("-inf")
         last: Faithfulness | None = None
         for curves in self._live.faithfulness(held, int(selection["sample"])):
@@ -54,13 +54,9 @@ class TrustAnswers:
         asked = self.questions.asked(selection)
         rows: list[tuple[str, str, str]] = []
         notes = []
-        found: Attribution | None = None
-        for found in self._live.attribution_steps(**asked.call):
-            yield None
-        assert found is not None
+        found = yield from _last(self._live.attribution_steps(**asked.call))
         try:
-            for off in self._live.infidelity_steps(found, asked.sample):
-                yield None
+            off = yield from _last(self._live.infidelity_steps(found, asked.sample))
             rows += [
                 ("Infidelity", number_text(off.value), _INFIDELITY),
                 ("… scaled", number_text(off.scaled), _SCALED),
@@ -70,8 +66,7 @@ class TrustAnswers:
             notes.append(str(error))
         yield Reply({"rows": messages(rows), "note": " · ".join(notes)})
         try:
-            for moved in self._live.sensitivity_steps(**asked.call):
-                yield None
+            moved = yield from _last(self._live.sensitivity_steps(**asked.call))
             rows += [
                 ("Sensitivity", number_text(moved.value), _SENSITIVITY),
                 ("… mean", number_text(moved.mean), "The mean over the inputs that were tried."),
@@ -127,8 +122,18 @@ class TrustAnswers:
         if other is not None:
             own = selection.get("options", {}) if other["method"] == asked.method else {}
             beside = self.questions.asked({**selection, **other, "options": own})
-            sides[beside.method if beside.method != asked.method else f"{asked.method} (B)"] = beside
+            sides[beside.method if beside.method != asked.method else f"{asked.method} (B)"] = (
+                beside
+            )
         return sides
+
+
+def _last(steps: Iterator[_T]) -> Generator[None, None, _T]:
+    """The last of the steps; others are served between them."""
+    found = next(steps)
+    for found in steps:  # noqa: B007 (the last one is what is wanted)
+        yield None
+    return found
 
 
 _INFIDELITY = (

@@ -109,9 +109,7 @@ def unit_of(asked: Asked, how: Handling) -> str:
     return f"{METHODS[asked.method].title.lower()}{sign}"
 
 
-def statistics_message(
-    found: Attribution, scores: Scores, clipped: float
-) -> list[dict[str, str]]:
+def statistics_message(found: Attribution, scores: Scores, clipped: float) -> list[dict[str, str]]:
     """The numbers beside the picture, with what they mean."""
     finite = scores.values[scores.values.isfinite()]
     rows = [("Sum", number_text(found.total), "Of all values, in double precision.")]
@@ -156,9 +154,7 @@ def _gap(found: Attribution) -> str:
     return text
 
 
-def footer(
-    live: LiveModel, asked: Asked, found: Attribution, scores: Scores, limit: float
-) -> str:
+def footer(live: LiveModel, asked: Asked, scores: Scores, limit: float) -> str:
     """The line that says what was computed."""
     settings = ", ".join(f"{name} {value}" for name, value in asked.options.items())
     height, width = scores.values.shape
@@ -169,7 +165,6 @@ def footer(
         f"{size} numbers",
         f"colours: uint8 of ±{limit:.3g}" if scores.form == "map" else "",
         scores.note,
-        found.note,
         live.status,
     ]
     return " · ".join(part for part in parts if part)

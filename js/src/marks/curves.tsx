@@ -34,8 +34,8 @@ export function Curves({ label, x, xLabel, yLabel, curves }: CurvesProps) {
   return (
     <figure class="xw-curves">
       <div class="xw-curves-box">
-        <span class="xw-number xw-note xw-curves-high">{all.length > 0 ? short(high) : ""}</span>
-        <span class="xw-number xw-note xw-curves-low">{all.length > 0 ? short(low) : ""}</span>
+        <span class="xw-number xw-note">{all.length > 0 ? short(high) : ""}</span>
+        <span class="xw-number xw-note">{all.length > 0 ? short(low) : ""}</span>
         <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
           {low < 0 && high > 0 && <line class="xw-zero" x1={0} x2={WIDTH} y1={down(0)} y2={down(0)} />}
           {curves.map(({ name, y, quiet }, index) => (

@@ -8,15 +8,15 @@ import type { AttributionStore } from "./store";
 
 export function Explorer({ store }: { store: AttributionStore }) {
   useStore(store);
-  const { shown, selection } = store.state;
-  const [mine] = shown;
+  const { shown, selection, parameters } = store.state;
   const isInput = selection.show === "input";
+  const answer = isInput ? shown[0] : parameters;
   return (
     <Frame
       state={store.state}
       label="Attribution explorer"
       bar={<Bar store={store} />}
-      footer={isInput && mine !== null && <Footer said={[mine.footer]} answer={mine} />}
+      footer={answer !== null && <Footer said={[answer.footer]} answer={answer} />}
     >
       <SamplePanel store={store} />
       {isInput ? <PicturePanel store={store} /> : <ParametersPanel store={store} />}

@@ -50,10 +50,10 @@ function Field(props: FieldProps) {
       <Picker
         label={title}
         labelled
-        value={String(now)}
-        options={choices.map((choice) => [choice, choice])}
+        value={String(now ?? "")}
+        options={choices.map((choice) => [choice, choice === "" ? "as usual for the input" : choice])}
         disabled={disabled}
-        onPick={onSet}
+        onPick={(picked, event) => onSet(picked === "" ? null : picked, event)}
       />
     );
   }

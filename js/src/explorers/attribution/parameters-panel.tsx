@@ -6,7 +6,7 @@ export function ParametersPanel({ store }: { store: AttributionStore }) {
   const { parameters } = store.state;
   if (parameters === null) {
     return (
-      <section class="xw-view" aria-label="Parameters">
+      <section class="xw-view xw-parameters" aria-label="Parameters">
         <p class="xw-note">Computing…</p>
       </section>
     );
@@ -19,7 +19,7 @@ export function ParametersPanel({ store }: { store: AttributionStore }) {
     ...(states[index] ? { absent: states[index] } : {}),
   }));
   return (
-    <section class="xw-view" aria-label="Parameters">
+    <section class="xw-view xw-parameters" aria-label="Parameters">
       <h3>{words}</h3>
       <div class="xw-attribution">
         <Bars label={words} bars={bars} logarithmic />

@@ -77,7 +77,6 @@ export function SamplePanel({ store }: { store: AttributionStore }) {
             aria-label={`Picture of ${content?.title}`}
           />
         )}
-        {content?.label != null && <p class="xw-note">{`label ${content.label}`}</p>}
       </div>
       <Classes store={store} />
       <About store={store} />

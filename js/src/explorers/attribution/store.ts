@@ -216,9 +216,11 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
 
   private askParameters(began: number): void {
     const { sample, target, parameter_measure: measure } = this.state.selection;
-    this.ask("parameters", { sample, target, measure }, began, ({ content, arrays }) => {
-      const values = numbers(arrays, "values");
-      this.update({ parameters: { ...(content as Omit<Parameters, "values">), values } });
+    this.ask("parameters", { sample, target, measure }, began, (answer) => {
+      const { content, payload, bytes, milliseconds } = answer;
+      const said = content as Pick<Parameters, "names" | "modules" | "states" | "words" | "footer">;
+      const values = numbers(answer.arrays, "values");
+      this.update({ parameters: { ...said, values, payload, bytes, milliseconds } });
       this.calibrateOnce();
     });
   }

@@ -58,7 +58,6 @@ export interface SampleContent {
   sample: number;
   title: string;
   has_image: boolean;
-  label: string | null;
   classes: string[];
   /** Probabilities of the classes; empty where the output has none. */
   probabilities: number[];
@@ -121,6 +120,10 @@ export interface Parameters {
   states: string[];
   values: Float32Array;
   words: string;
+  footer: string;
+  payload: number;
+  bytes: number;
+  milliseconds: number;
 }
 
 export interface Curves {
