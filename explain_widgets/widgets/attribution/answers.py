@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.live.errors import TargetError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.targets import scores_in
 from explain_widgets.pictures.quantise import signed_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.attribution.asked import Asked, Handling, Questions, handling
@@ -65,6 +67,8 @@ class AttributionAnswers(TrustAnswers, Answers):
                 "has_image": sample.image is not None,
                 "probabilities": self._probabilities(index) if classes["classes"] else [],
                 "has_vocabulary": self._has_vocabulary(index, classes["classes"]),
+                "tokens": [token_message(token) for token in sample.tokens or ()],
+                "positions": self._positions(index),
                 "losses": losses_message(sample),
                 "methods": [method_message(one) for one in self._live.attribution_methods(index)],
                 "layers": [{"name": one.name, "size": size_of(one)} for one in self.layers],
@@ -81,6 +85,11 @@ class AttributionAnswers(TrustAnswers, Answers):
             return self._live.class_scores(index).numel() > 1
         except TargetError:
             return False
+
+    def _positions(self, index: int) -> int:
+        """How many positions of the output have scores of their own; 0: there is one row."""
+        scores = scores_in(self._live.output(index))
+        return scores.shape[1] if isinstance(scores, Tensor) and scores.ndim == 3 else 0
 
     def _probabilities(self, index: int) -> list[float]:
         probabilities: list[float] = self._live.class_scores(index).double().softmax(0).tolist()
@@ -150,12 +159,19 @@ class AttributionAnswers(TrustAnswers, Answers):
             predicted, count = None, 0
         else:
             predicted, count = int(scores.argmax()), scores.numel()
-        return target_words(asked.target, self._samples[asked.sample], predicted, count)
+        sample = self._samples[asked.sample]
+        if asked.position is None:
+            return target_words(asked.sent, sample, predicted, count)
+        # What is predicted there may be another class.
+        words = "the predicted class"
+        if asked.sent is not None:
+            words = target_words(asked.sent, sample, predicted, count)
+        return f"{words} at position {asked.position}"
 
     def answer_parameters(self, selection: dict[str, Any]) -> Reply:
         """One number for each tensor of parameters."""
         sample, measure = int(selection["sample"]), str(selection["measure"])
-        target = self.questions.target(selection.get("target"))
+        target = self.questions.target(selection.get("target"), selection.get("position"))
         rows = parameter_norms(self._live, sample, target, measure)
         return Reply(
             {

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from torch import Tensor
+
 from explain_widgets.analysis.attribution import Channels, Sign
 from explain_widgets.live.attribution.catalogue import METHODS
 from explain_widgets.live.attribution.reader import pick_method
+from explain_widgets.live.errors import TargetError
 from explain_widgets.live.model import LiveModel
-from explain_widgets.live.targets import Target
+from explain_widgets.live.samples.groups import Units
+from explain_widgets.live.targets import Target, scores_in, target_value
 from explain_widgets.widgets.targets import CUSTOM
 
 CHANNELS, SIGNS = get_args(Channels), get_args(Sign)
@@ -35,6 +39,8 @@ class Asked:
         Name of the layer, for methods that attribute to one; else None.
     options
         Of the method.
+    sent, position
+        The target as it was sent, and the position of the output, where one was picked.
     """
 
     sample: int
@@ -42,6 +48,8 @@ class Asked:
     target: Target | str
     layer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    sent: int | str | None = None
+    position: int | None = None
 
     @property
     def call(self) -> dict[str, Any]:
@@ -65,11 +73,14 @@ class Handling:
         As in `explain_widgets.analysis.attribution.over_channels` and ``with_sign``.
     clip
         Colours end at this percentile of the magnitudes; 100: at the largest.
+    units
+        Of texts: one score a token, word or sentence, summed.
     """
 
     channels: Channels = "sum"
     sign: Sign = "all"
     clip: float = 99.0
+    units: Units = "tokens"
 
 
 class Questions:
@@ -89,6 +100,7 @@ class Questions:
     def __init__(self, live: LiveModel) -> None:
         self._live = live
         self.custom: Callable[[Any], Any] | None = None
+        self._at: dict[tuple[int | None, int], Callable[[Any], Tensor]] = {}
 
     def asked(self, selection: Mapping[str, Any]) -> Asked:
         """What a selection asks for.
@@ -108,11 +120,27 @@ class Questions:
             for name, value in selection.get("options", {}).items()
         }
         layer = self._layer(sample, int(selection["layer"])) if takes_layer(method) else None
-        return Asked(sample, method, self.target(selection.get("target")), layer, options)
+        sent = selection.get("target")
+        target = self.target(sent, selection.get("position"))
+        at = None if isinstance(sent, str) else selection.get("position")
+        return Asked(sample, method, target, layer, options, sent, at)
 
-    def target(self, sent: Any) -> Target | str:
-        """The target that stands behind what was sent."""
-        return self.custom if sent == CUSTOM else sent
+    def target(self, sent: Any, position: int | None = None) -> Target | str:
+        """The target that stands behind what was sent.
+
+        Parameters
+        ----------
+        sent
+            A class, the name of a loss, `CUSTOM` or None.
+        position
+            Of outputs of one row of scores a position: which; None: the last.
+        """
+        if sent == CUSTOM:
+            return self.custom
+        if position is None or isinstance(sent, str):
+            return sent
+        # The same callable for the same place: what was computed for it is found again.
+        return self._at.setdefault((sent, position), _at_position(sent, position))
 
     def _layer(self, sample: int, index: int) -> str:
         layers = self._live.feature_layers(sample)
@@ -136,6 +164,16 @@ class Questions:
         return tuple(value if size in sides else size for size in shape)
 
 
+def _at_position(index: int | None, position: int) -> Callable[[Any], Tensor]:
+    def score(output: Any) -> Tensor:
+        row = scores_in(output)
+        if not isinstance(row, Tensor) or row.ndim != 3 or not position < row.shape[1]:
+            raise TargetError(f"The output has no scores at position {position}.")
+        return target_value(row[:, position], index)
+
+    return score
+
+
 def handling(selection: Mapping[str, Any]) -> Handling:
     """How a selection wants the numbers put together.
 
@@ -147,7 +185,8 @@ def handling(selection: Mapping[str, Any]) -> Handling:
     clip = float(selection.get("clip", 99.0))
     if not 0 < clip <= 100:
         raise ValueError(f"clip={clip:g} must be a percentile, above 0 and up to 100.")
-    return Handling(selection.get("channels", "sum"), selection.get("sign", "all"), clip)
+    given = {name: selection[name] for name in ("channels", "sign", "units") if name in selection}
+    return Handling(clip=clip, **given)
 
 
 def takes_layer(method: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib.figure
 import numpy as np
@@ -16,6 +16,7 @@ from explain_widgets.live.attribution.reader import pick_method
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.losses import LOSSES
+from explain_widgets.live.samples.groups import Units
 from explain_widgets.live.trust.evaluation import Evaluation
 from explain_widgets.pictures.colormaps import DIVERGING
 from explain_widgets.widgets.attribution.answers import AttributionAnswers
@@ -58,6 +59,13 @@ class AttributionExplorer(LayerExplorer):
     """What is explained: the index of a class, None: the predicted one, the name of a loss
     (``"cross_entropy"``, ``"mse"``, ``"binary_cross_entropy"``), or a callable from the model's
     output to a scalar."""
+
+    position = traitlets.Int(None, allow_none=True).tag(sync=True)
+    """Of outputs with a row of scores for each position (language models, taggers): which one is
+    explained; None: the last that is no padding."""
+
+    units = traitlets.Enum(get_args(Units), "tokens").tag(sync=True)
+    """Of texts: one score for each of the ``"tokens"``, ``"words"`` or ``"sentences"``."""
 
     options = traitlets.Dict().tag(sync=True)
     """Options of the method, as `LiveModel.attribute` takes them."""
@@ -211,6 +219,7 @@ class AttributionExplorer(LayerExplorer):
             "layer": self.layer,
             "method": self.method,
             "target": sent_target(self.target),
+            "position": self.position,
             "options": self.options,
         }
         sides = [selection]
@@ -220,11 +229,12 @@ class AttributionExplorer(LayerExplorer):
         return [self._answers.questions.asked(side) for side in sides]
 
     def _scores(self, asked: Asked, attribution: Attribution) -> Scores:
-        how = Handling(self.channels, self.sign, self.clip)
+        how = Handling(self.channels, self.sign, self.clip, self.units)
         return scores_of(self.live, self.samples[asked.sample], attribution, how)
 
     def _parameters(self) -> list[tuple[str, str, float, str]]:
-        rows = parameter_norms(self.live, self.sample, self.target, self.parameter_measure)
+        target = self._answers.questions.target(sent_target(self.target), self.position)
+        rows = parameter_norms(self.live, self.sample, target, self.parameter_measure)
         return [(row.module, row.name, row.value, row.state) for row in rows]
 
     # Traits.

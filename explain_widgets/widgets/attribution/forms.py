@@ -8,12 +8,18 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
-from explain_widgets.analysis.attribution import Attribution, over_channels, with_sign
+from explain_widgets.analysis.attribution import (
+    Attribution,
+    over_channels,
+    with_sign,
+    word_scores,
+)
 from explain_widgets.analysis.feature_maps import choose_layout, maps_of
 from explain_widgets.analysis.mosaic import mosaic
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Sample, Token
+from explain_widgets.live.samples.groups import Units, unit_edges, united
 from explain_widgets.widgets.attribution.asked import Handling
 
 Form: TypeAlias = Literal["map", "text", "bars"]
@@ -77,7 +83,7 @@ def scores_of(live: LiveModel, sample: Sample, attribution: Attribution, how: Ha
         return Scores("bars", row, _names(names, channels, fallback), note=note)
     summed = with_sign(over_channels(maps, 0, how.channels), how.sign)
     if height == slices == 1:
-        return _row(sample, name, attribution, summed[0], note)
+        return _row(sample, name, attribution, summed[0], note, how.units)
     return _map(live, sample, attribution, summed, note)
 
 
@@ -112,7 +118,9 @@ def _names(given: list[str] | None, count: int, fallback: str) -> tuple[str, ...
     return tuple(f"{fallback} {index}" for index in range(count))
 
 
-def _row(sample: Sample, name: str, attribution: Attribution, row: Tensor, note: str) -> Scores:
+def _row(
+    sample: Sample, name: str, attribution: Attribution, row: Tensor, note: str, units: Units
+) -> Scores:
     """Tokens where there is one for each position, else bars."""
     count = row.shape[-1]
     lists = sample.token_lists
@@ -120,6 +128,10 @@ def _row(sample: Sample, name: str, attribution: Attribution, row: Tensor, note:
     fitting = [tokens for tokens in lists.values() if len(tokens) == count]
     tokens = own if own is not None and len(own) == count else next(iter(fitting), None)
     if tokens is not None:
+        if units != "tokens":
+            edges = unit_edges(tokens, units)
+            row, tokens = word_scores(row[0], edges)[None], united(tokens, edges)
+            note = " · ".join(part for part in (note, f"summed by {units}") if part)
         return Scores("text", row, tokens=tuple(tokens), note=note)
     names = sample.feature_names if attribution.layer is None else None
     return Scores("bars", row, _names(names, count, "position"), note=note)

@@ -1,10 +1,11 @@
 import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
+import { shown } from "../../marks/tokens";
 import { MethodOptions } from "./options";
 import type { AttributionStore } from "./store";
 import { MethodPicker, TargetPicker } from "./target";
-import type { Channels, Sign } from "./types";
+import type { Channels, Sign, Units } from "./types";
 
 const SHOWN = [
   ["input", "Input"],
@@ -28,11 +29,39 @@ const MEASURES = [
   ["weight_x_gradient", "Weight × gradient"],
 ] as const;
 
+const UNITS = [
+  ["tokens", "tokens"],
+  ["words", "words"],
+  ["sentences", "sentences"],
+] as const satisfies [Units, string][];
+
+/** Of outputs with scores for each position: which one is explained. */
+function OutputPosition({ store }: { store: AttributionStore }) {
+  const { content, selection, lost } = store.state;
+  if (content === null || content.positions < 2) return null;
+  const { positions, tokens } = content;
+  const all = Array.from({ length: positions }, (_, position) => [
+    String(position),
+    tokens.length === positions ? `${position} · ${shown(tokens, position)}` : String(position),
+  ]);
+  return (
+    <Picker
+      label="Output at"
+      labelled
+      value={selection.position === null ? "" : String(selection.position)}
+      options={[["", "the last position"], ...(all as [string, string][])]}
+      disabled={lost !== null}
+      onPick={(value, event) => store.move({ position: value === "" ? null : Number(value) }, event)}
+    />
+  );
+}
+
 /** How the numbers of an attribution become a picture. */
 function Handling({ store }: { store: AttributionStore }) {
   const { selection, lost } = store.state;
-  const { channels, sign, clip } = selection;
+  const { channels, sign, clip, units } = selection;
   const disabled = lost !== null;
+  const isText = store.state.shown[0]?.form === "text";
   const clips = CLIPS.includes(String(clip)) ? CLIPS : [String(clip), ...CLIPS];
   return (
     <>
@@ -52,6 +81,16 @@ function Handling({ store }: { store: AttributionStore }) {
         disabled={disabled}
         onPick={(value, event) => store.move({ channels: value as Channels }, event)}
       />
+      {isText && (
+        <Picker
+          label="Sum by"
+          labelled
+          value={units}
+          options={UNITS}
+          disabled={disabled}
+          onPick={(value, event) => store.move({ units: value as Units }, event)}
+        />
+      )}
       <Picker
         label="Clip at"
         labelled
@@ -95,6 +134,7 @@ export function Bar({ store }: { store: AttributionStore }) {
         value={target}
         onPick={(value, event) => store.move({ target: value }, event)}
       />
+      <OutputPosition store={store} />
       {show === "parameters" ? (
         <Segmented
           label="Measure"

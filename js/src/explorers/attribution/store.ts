@@ -23,8 +23,8 @@ import type {
 } from "./types";
 
 /** What an attribution is of, and how its numbers are put together. */
-const PLACE = ["sample", "layer", "method", "target", "options"] as const;
-const HOW = ["channels", "sign", "clip"] as const;
+const PLACE = ["sample", "layer", "method", "target", "position", "options"] as const;
+const HOW = ["channels", "sign", "clip", "units"] as const;
 const TRAITS = [...PLACE, ...HOW, "other", "show", "parameter_measure", "colormap"] as const;
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["sample", "attribution", "other", "parameters", "colormap", "image"];
@@ -113,7 +113,9 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
     const { content } = this.state;
     if (content === null || content.sample !== wanted.sample) return wanted;
     const layers = content.layers.length;
-    return { ...wanted, layer: Math.max(0, Math.min(layers - 1, wanted.layer)) };
+    const { positions } = content;
+    const position = wanted.position !== null && wanted.position < positions ? wanted.position : null;
+    return { ...wanted, position, layer: Math.max(0, Math.min(layers - 1, wanted.layer)) };
   }
 
   protected override askAll(began: number): void {
@@ -129,10 +131,10 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
       return;
     }
     if (next.show === "parameters") {
-      if (differs("show", "target", "parameter_measure")) this.askParameters(began);
+      if (differs("show", "target", "position", "parameter_measure")) this.askParameters(began);
       return;
     }
-    const same = !differs("show", "layer", ...HOW);
+    const same = !differs("show", "layer", "position", ...HOW);
     if (!same || differs("method", "target", "options")) this.askAttribution(began);
     if (!same || differs("other")) this.askOther(began);
   }
@@ -163,16 +165,16 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
   }
 
   private place(other: Other | null = null) {
-    const { sample, layer, method, target, options } = this.clamped(this.state.selection);
-    if (other === null) return { sample, layer, method, target, options };
+    const { sample, layer, method, target, position, options } = this.clamped(this.state.selection);
+    if (other === null) return { sample, layer, method, target, position, options };
     // Settings are of one method.
     const own = other.method === method ? options : {};
-    return { sample, layer, method: other.method, target: other.target, options: own };
+    return { sample, layer, method: other.method, target: other.target, position, options: own };
   }
 
   private how() {
-    const { channels, sign, clip } = this.state.selection;
-    return { channels, sign, clip };
+    const { channels, sign, clip, units } = this.state.selection;
+    return { channels, sign, clip, units };
   }
 
   private trusted() {
@@ -215,8 +217,8 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
   }
 
   private askParameters(began: number): void {
-    const { sample, target, parameter_measure: measure } = this.state.selection;
-    this.ask("parameters", { sample, target, measure }, began, (answer) => {
+    const { sample, target, position, parameter_measure: measure } = this.state.selection;
+    this.ask("parameters", { sample, target, position, measure }, began, (answer) => {
       const { content, payload, bytes, milliseconds } = answer;
       const said = content as Pick<Parameters, "names" | "modules" | "states" | "words" | "footer">;
       const values = numbers(answer.arrays, "values");

@@ -4,6 +4,7 @@ import type { SharedSelection, SharedState } from "../shared/store";
 
 export type Sign = "all" | "absolute" | "positive" | "negative";
 export type Channels = "sum" | "mean" | "max" | "norm";
+export type Units = "tokens" | "words" | "sentences";
 export type Show = "input" | "parameters";
 export type ParameterMeasure = "norm" | "weight_x_gradient";
 /** A class, the name of a loss, "custom" for a function set in Python, or null: the predicted class. */
@@ -22,12 +23,14 @@ export interface Selection extends SharedSelection {
   layer: number;
   method: string;
   target: Target;
+  position: number | null;
   options: Options;
   other: Other | null;
   show: Show;
   channels: Channels;
   sign: Sign;
   clip: number;
+  units: Units;
   parameter_measure: ParameterMeasure;
 }
 
@@ -64,6 +67,10 @@ export interface SampleContent {
   predicted: { index: number; name: string; probability: number | null } | null;
   /** Whether a token of the vocabulary may be the target. */
   has_vocabulary: boolean;
+  /** Of the sample, where it is a text. */
+  tokens: Token[];
+  /** How many positions of the output have scores of their own; 0: there is one row. */
+  positions: number;
   /** Name and title of the losses that this sample's label allows. */
   losses: [name: string, title: string][];
   methods: Method[];
