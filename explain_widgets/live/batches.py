@@ -137,7 +137,7 @@ class Batches:
     ) -> Passed:
         """`gradients` for the sample as it is, with its own ``values`` in some of the places.
 
-        ``shared``: see `Wanted`.
+        ``rule`` is called with the score before it is differentiated; ``shared``: see `Wanted`.
         """
         return self._passed(values, at, True, along, rule, shared, is_own=True)
 
@@ -146,7 +146,7 @@ class Batches:
         altered: Altered,
         at: tuple[Place, ...],
         along: Along | None = None,
-        rule: Callable[[Tensor], None] | None = None,
+        shared: Callable[[Spot], bool] = lambda spot: False,
     ) -> Passed:
         """Scores, gradients and activations of one run at the places ``at``.
 
@@ -159,15 +159,18 @@ class Batches:
         along
             Says of a spot with its bytes whether its gradient and activation are wanted as well,
             if looking there changes nothing.
-        rule
-            Called with the sum of the scores before it is differentiated.
+        shared
+            See `Wanted`; what was overwritten has no activation then.
 
         Raises
         ------
         GradientError
             When the score does not depend on any of these places in a differentiable way.
         """
-        parts = [self._passed(part, at, True, along, rule) for part in self._parts(altered, True)]
+        parts = [
+            self._passed(part, at, True, along, shared=shared)
+            for part in self._parts(altered, True)
+        ]
         if len(parts) == 1:
             return parts[0]
         joined = Passed(torch.cat([part.scores for part in parts]))

@@ -223,6 +223,12 @@ class FeatureReader:
         """Whether what comes out there may be kept without a copy: nobody was seen to write."""
         return spot not in self._overwritten
 
+    def learn(self, overwritten: set[Spot]) -> bool:
+        """Note where somebody writes; returns whether that was not known of them all."""
+        is_new = not overwritten <= self._overwritten
+        self._overwritten |= overwritten
+        return is_new
+
     def kept(self, sample: int, target: Target, spot: Spot) -> tuple[Tensor, Tensor] | None:
         """Gradient and activation, where both are kept."""
         slopes = self._store.get(("gradient", sample, kept_by(target), *spot))
@@ -238,7 +244,7 @@ class FeatureReader:
         overwritten: set[Spot],
     ) -> None:
         """Keep what another reader's pass has read, as if it had been this one's."""
-        self._overwritten |= overwritten
+        self.learn(overwritten)
         self._keep("activation", (sample,), activations, None)
         key = kept_by(target)
         if key is not None:
@@ -344,7 +350,7 @@ class FeatureReader:
         try:
             run = self._run(sample, wanted, "activations", differentiate)
             assert run.recorder is not None
-            self._overwritten |= run.recorder.overwritten
+            self.learn(run.recorder.overwritten)
             self._keep("activation", (sample,), run.recorder.activations, spot)
         except RuntimeError:
             # Everywhere may be too much, or meet an operation that has no gradient.

@@ -258,8 +258,9 @@ class Recorder:
 
     def _keep(self, spot: Spot, tensor: Tensor) -> None:
         """The tensor itself, where it may be shared and holds no larger one alive; else a copy."""
-        is_whole = tensor.layout == torch.strided and not tensor.is_nested
-        if self._wanted.shared(spot) and is_whole and _storage_bytes(tensor) == _bytes(tensor):
+        # What this forward has computed; a parameter or a cache will be written into later.
+        is_new = tensor.grad_fn is not None and tensor.layout == torch.strided
+        if self._wanted.shared(spot) and is_new and _storage_bytes(tensor) == _bytes(tensor):
             self.activations[spot] = tensor.detach()
             self._shared[spot] = version(tensor)
         else:

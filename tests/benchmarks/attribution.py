@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -95,9 +94,9 @@ def ours(model: nn.Module, x: Tensor, method: str, **options: Any) -> Callable[[
 
 
 def all_layers(model: nn.Module, x: Tensor) -> Callable[[], None]:
-    """Grad-CAM of all layers with maps, and the gradient at the input."""
+    """Grad-CAM of all convolutions, and the gradient at the input: one pass reads all modules."""
     live = xw.LiveModel(model, x)
-    names = [one.name for one in live.feature_layers() if one.height * one.width > 1]
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
 
     def ask() -> None:
         live.refresh()
@@ -127,7 +126,7 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             "gradient": ours(model, x, "gradient"),
             "input × gradient": ours(model, x, "input_x_gradient"),
             "Grad-CAM": ours(model, x, "grad_cam", layer=layer),
-            "Grad-CAM of all layers, and gradient": all_layers(model, x),
+            "Grad-CAM of all convolutions, and gradient": all_layers(model, x),
         },
         "path": by_hand
         | {
@@ -239,10 +238,17 @@ def _peak(name: str, what: str, queue: Any) -> None:
     model, x = make().eval(), torch.randn(1, 3, 224, 224)
     question = contenders(model, x, layer)["path"][what]
     with torch.no_grad():
-        model(x[:, :, :32, :32].repeat(1, 1, 7, 7))
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        model(x[:, :, :64, :64])  # what is loaded at the first call
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _resident("VmRSS")
     question()
-    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    queue.put(_resident("VmHWM") - before)
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
 
 def memory(name: str) -> None:

@@ -47,10 +47,7 @@ _Cost = Callable[[Mapping[str, Any], int], Passes]
 _once: _Cost = lambda options, features: Passes(0, 1)  # noqa: E731
 
 
-def _line(extra: float = 0) -> _Cost:
-    return lambda options, features: Passes(2, options["n_steps"] + extra)
-
-
+_line: _Cost = lambda options, features: Passes(2, options["n_steps"])  # noqa: E731
 _BASELINES = Option(
     "baselines",
     None,
@@ -117,7 +114,7 @@ _METHODS = (
         "integrated_gradients", "Integrated gradients",
         "the mean gradient from a baseline to the input, times their difference",
         "Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks", integrated_gradients,
-        _line(),
+        _line,
         (
             _steps(50), _BASELINES,
             Option("quadrature", "gauss_legendre", "how the mean is taken",
@@ -129,13 +126,15 @@ _METHODS = (
     ),
     Method(
         "conductance", "Conductance", "what flows through each unit of a layer to the target",
-        "Dhamdhere et al. 2018, How Important Is a Neuron?", layer_conductance, _line(),
+        "Dhamdhere et al. 2018, How Important Is a Neuron?", layer_conductance,
+        lambda options, features: Passes(0, options["n_steps"]),
         (_steps(10, 2), _BASELINES), layer="required", is_progressive=True,
     ),
     Method(
         "internal_influence", "Internal influence",
         "the mean gradient of a layer from a baseline to the input",
-        "Leino et al. 2018, Influence-Directed Explanations", internal_influence, _line(),
+        "Leino et al. 2018, Influence-Directed Explanations", internal_influence,
+        lambda options, features: Passes(0, options["n_steps"]),
         (_steps(50), _BASELINES), layer="required", is_progressive=True,
     ),
     Method(

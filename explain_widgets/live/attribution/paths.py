@@ -84,36 +84,70 @@ def layer_conductance(
     """
     assert asked.spot is not None
     starts, note = asked.baselines(baselines)
-    expected = 0.0
-    sums: dict[Place, Tensor] = {}
-    before: Passed | None = None
+    flows = _Flows()
+    first, words = 0.0, ""
     for number, point in enumerate(torch.linspace(0, 1, n_steps, dtype=torch.float64), 1):
         passed = _passed(asked, line(starts, asked.values, point[None]))
-        if before is not None:
-            _add_flow(sums, before, passed)
-        else:
-            expected = asked.batches.score - float(passed.scores[0])
-        before = passed
+        first = float(passed.scores[0]) if number == 1 else first
+        flows.add(passed)
         words = f"{note} · {number} of {n_steps} points of the path"
-        if number == n_steps:
-            for spot in _others(asked, sums):
-                found = asked.about(spot).answer({spot: sums[spot]}, words + _CUT, expected)
-                asked.siblings(spot, found)
-        if sums:
-            yield asked.answer(
-                {asked.spot: sums[asked.spot]}, words + _CUT, expected, number, n_steps
-            )
+        if 1 < number < n_steps:
+            yield asked.answer(_only(asked, flows.sums), words, None, number, n_steps)
+    # The last point is the input itself.
+    expected = float(passed.scores[0]) - first
+    words += " · sums to the difference where all goes through this layer"
+    sums = flows.finished()
+    for spot in _others(asked, sums):
+        asked.siblings(spot, asked.about(spot).answer({spot: sums[spot]}, words, expected))
+    yield asked.answer(_only(asked, sums), words, expected, n_steps, n_steps)
 
 
-_CUT = " · sums to the difference where all goes through this layer"
+class _Flows:
+    """Σ of ½ (gₖ + gₖ₊₁)(yₖ₊₁ − yₖ) by place, in the order Σ of ½ gₖ (yₖ₊₁ − yₖ₋₁).
 
+    One product a step and place; where modules hand on the same tensor it is taken once.
+    """
 
-def _add_flow(sums: dict[Place, Tensor], before: Passed, after: Passed) -> None:
-    for place, slopes in after.gradients.items():
-        if place in before.gradients and place in after.activations:
-            change = after.activations[place] - before.activations[place]
-            flow = change.mul_(before.gradients[place] + slopes).mul_(0.5)
-            sums[place] = flow if place not in sums else sums[place].add_(flow)
+    def __init__(self) -> None:
+        self._sums: dict[Place, Tensor] = {}
+        self._last: Passed | None = None
+        self._before: dict[Place, Tensor] = {}
+
+    @property
+    def sums(self) -> dict[Place, Tensor]:
+        """What has come through so far."""
+        return self._sums
+
+    def add(self, passed: Passed) -> None:
+        """The next point."""
+        if self._last is not None:
+            self._product(self._last, passed.activations, self._before)
+            self._before = self._last.activations
+        else:
+            self._before = passed.activations
+        self._last = passed
+
+    def finished(self) -> dict[Place, Tensor]:
+        """The sums with the last point's own part."""
+        assert self._last is not None
+        self._product(self._last, self._last.activations, self._before)
+        return self._sums
+
+    def _product(self, at: Passed, after: dict[Place, Tensor], before: dict[Place, Tensor]) -> None:
+        done: dict[tuple[int, ...], Tensor] = {}
+        for place, slopes in at.gradients.items():
+            if place not in after or place not in before:
+                continue
+            same = (id(slopes), id(after[place]), id(before[place]), id(self._sums.get(place)))
+            if same not in done:
+                change = after[place] - before[place]
+                known = self._sums.get(place)
+                done[same] = (
+                    change.mul_(slopes).mul_(0.5)
+                    if known is None
+                    else known.addcmul_(slopes, change, value=0.5)
+                )
+            self._sums[place] = done[same]
 
 
 def gradient_shap(
@@ -208,11 +242,20 @@ def _activations(asked: Asked, values: dict[Place, Tensor]) -> dict[Place, Tenso
 
 def _passed(asked: Asked, altered: dict[Place, Tensor]) -> Passed:
     """Gradients of the layer, and of all others along with it where that changes nothing."""
+    may_share = asked.features.may_share
     try:
-        return asked.batches.gradients(altered, asked.places, asked.room(8).keeps)
+        passed = asked.batches.gradients(altered, asked.places, asked.room(8).keeps, may_share)
+        if not asked.features.learn(passed.overwritten):
+            return passed
+        return asked.batches.gradients(altered, asked.places, asked.room(8).keeps, may_share)
     except RuntimeError:
         # Everywhere may be too much, or meet an operation that has no gradient.
         return asked.batches.gradients(altered, asked.places)
+
+
+def _only(asked: Asked, found: dict[Place, Tensor]) -> dict[Place, Tensor]:
+    """What was found for the layer that was asked about."""
+    return {place: found[place] for place in asked.places}
 
 
 def _others(asked: Asked, found: dict[Place, Tensor]) -> list[Spot]:
