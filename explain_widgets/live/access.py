@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -44,6 +44,8 @@ class Access:
         Number of the state of the model that was read last.
     store
         What is kept until the model changes.
+    known
+        What is known of the structure of the model, until that changes.
     """
 
     samples: Samples
@@ -56,6 +58,7 @@ class Access:
     module: Callable[[], nn.Module]
     revision: Callable[[], int]
     store: Store
+    known: dict[Hashable, Any]
 
     def some(self, most: int) -> Iterator[Sample]:
         """No more than ``most`` samples: spread evenly, or the first where none knows how many."""

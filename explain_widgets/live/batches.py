@@ -185,7 +185,7 @@ class Batches:
     def _parts(self, altered: Altered, gradients: bool) -> Iterator[Altered]:
         entries = _entries(altered)
         if entries > 1:
-            self._check_independent(altered)
+            self.check_independent(altered)
         size = self.size(gradients)
         for start in range(0, entries, size):
             yield {place: tensor[start : start + size] for place, tensor in altered.items()}
@@ -355,17 +355,13 @@ class Batches:
             return None
         return ("own score", self.sample.index, target_key(self._asked))
 
-    def _check_independent(self, altered: Altered) -> None:
+    def check_independent(self, altered: Altered) -> None:
         """Try out once whether a batch gives for the sample itself what the sample alone gives."""
         neuron = None if self._neuron is None else self._neuron[0]
         key = ("independent", *map(shape, self.arguments.values()), frozenset(altered), neuron)
-        with self._access.reading():
-            verdict = self._access.store.get(key)
-        if verdict is None:
-            verdict = self._is_independent(altered)
-            with self._access.reading():
-                self._access.store.put(key, verdict, 0)
-        self._is_apart = self._is_apart or not verdict
+        if key not in self._access.known:
+            self._access.known[key] = self._is_independent(altered)
+        self._is_apart = self._is_apart or not self._access.known[key]
 
     def _is_independent(self, altered: Altered) -> bool:
         pair: dict[Place, Tensor] = {}

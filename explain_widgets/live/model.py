@@ -121,6 +121,7 @@ class LiveModel(Trust):
             self._run, self._inputs, self._target, lambda: self.model, self._store, self._tables
         )
         self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
+        self._known: dict[Hashable, Any] = {}
         self._access = Access(
             self.samples,
             self._sample,
@@ -132,6 +133,7 @@ class LiveModel(Trust):
             lambda: self.model,
             lambda: self._revision,
             self._store,
+            self._known,
         )
         self._attributions = AttributionReader(self._access, self._features)
         self._without = WithoutReader(self._access, self._attention, self._features)
@@ -933,6 +935,7 @@ class LiveModel(Trust):
         if rebuilt:
             self._attention.model_changed()
             self._features.model_changed()
+            self._known.clear()
         state = weight_state(self._runner.tensors())
         if rebuilt or self._mixed or state != self._state:
             if self._state is not None and state != self._state:

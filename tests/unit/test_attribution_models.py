@@ -424,14 +424,22 @@ def test_the_users_model_is_untouched_by_every_method(model: nn.Module, x: Tenso
     assert model.training
 
 
-def test_lrp_leaves_the_weights_alone() -> None:
+def test_lrp_leaves_the_weights_alone_and_knows_what_is_linear() -> None:
     model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Conv2d(4, 3, 2)
+        nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Identity(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Dropout2d(), nn.Linear(36, 3, bias=False),
     ).eval()  # fmt: skip
     live = xw.LiveModel(model, IMAGES)
     with untouched(model):
-        found = live.attribute("lrp", 0, lambda output: output[0, 1].sum())
-    assert numbers(found).shape == (1, 3, 8, 8)
+        found = live.attribute("lrp", 0, 1)
+    # Without biases the ε-rule gives input × gradient.
+    expected = numbers(live.attribute("input_x_gradient", 0, 1))
+    assert torch.allclose(numbers(found), expected, atol=1e-5)
+    assert gap(found) < 1e-5
+    layer = nn.Linear(8, 8)
+    twice = xw.LiveModel(nn.Sequential(layer, nn.ReLU(), layer), X[:, 0])
+    with pytest.raises(ValueError, match="module '0' is called 2 times"):
+        twice.attribute("lrp")
 
 
 @pytest.mark.parametrize("why", ["lock", "closure"])

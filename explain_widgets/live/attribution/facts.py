@@ -10,6 +10,7 @@ import torch
 from explain_widgets.live.access import Access
 from explain_widgets.live.attribution.graph import operations
 from explain_widgets.live.batches import Batches
+from explain_widgets.live.modules import shape
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Run
 
@@ -38,13 +39,14 @@ class Facts:
 
 
 def facts(access: Access, batches: Batches) -> Facts:
-    """What ran in the forward of a sample: one more forward, once."""
+    """What runs in a forward of such inputs: one more forward, once."""
     sample = batches.sample
-    key, target = ("facts", sample.index), batches.target
+    key = ("facts", *map(shape, batches.arguments.values()))
+    kept: Facts | None = access.known.get(key)
+    if kept is not None:
+        return kept
+    target = batches.target
     with access.reading():
-        kept: Facts | None = access.store.get(key)
-        if kept is not None:
-            return kept
         found: list[Facts] = []
         leaves = {
             name: tensor.detach().requires_grad_()
@@ -67,5 +69,5 @@ def facts(access: Access, batches: Batches) -> Facts:
         with torch.enable_grad():
             inputs = batches.inputs({}, leaves)
         access.run(sample.index, Wanted(), "activations", finish, inputs)
-        access.store.put(key, found[0], 0)
+        access.known[key] = found[0]
         return found[0]

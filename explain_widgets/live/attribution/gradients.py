@@ -34,10 +34,12 @@ def input_x_gradient(asked: Asked) -> Iterator[Attribution]:
     yield asked.answer({place: there[place] * slope for place, slope in gradients.items()})
 
 
-def layer_grad_cam(asked: Asked, relu_attributions: bool = False) -> Iterator[Attribution]:
-    """Grad-CAM of a layer: one pass serves all of them."""
-    gradients, there = _gradients(asked)
+def layer_grad_cam(
+    asked: Asked, relu_attributions: bool = False, alone: bool = False
+) -> Iterator[Attribution]:
+    """Grad-CAM of a layer: one pass serves all of them; ``alone``: only this one is read."""
     assert asked.spot is not None
+    gradients, there = _of_layer(asked, alone)
     layout = asked.features.layout(asked.spot[0], asked.batches.sample.index, asked.spot[1])
     if layout.height * layout.width == 1:
         raise LayerError(
@@ -129,13 +131,13 @@ def _gradients(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
     return found, asked.values
 
 
-def _of_layer(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
-    """All layers are read in the same pass, and kept for whoever asks next."""
+def _of_layer(asked: Asked, alone: bool = False) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
+    """All layers are read in the same pass, and kept for whoever asks next; or one ``alone``."""
     assert asked.spot is not None
     spot, index = asked.spot, asked.batches.sample.index
     kept = asked.features.kept(index, asked.target, spot)
     if kept is None:
-        passed = _read(asked, {}, (spot,))
+        passed = _read(asked, {}, (spot,), alone)
         if spot not in passed.gradients:
             asked.features.gradient(spot[0], index, asked.target, spot[1])  # raises, and says why
         there = passed.activations.get(spot)
@@ -145,10 +147,12 @@ def _of_layer(asked: Asked) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
     return {spot: kept[0]}, {spot: kept[1]}
 
 
-def _read(asked: Asked, values: dict[Place, Tensor], at: tuple[Place, ...]) -> Passed:
+def _read(
+    asked: Asked, values: dict[Place, Tensor], at: tuple[Place, ...], alone: bool = False
+) -> Passed:
     """One pass over the sample; all layers along with ``at`` where that changes nothing."""
     features, batches, key = asked.features, asked.batches, kept_by(asked.target)
-    along = asked.room(3).keeps if key is not None else None
+    along = None if key is None or alone else asked.room(3).keeps
     try:
         passed = batches.own(values, at, along, shared=features.may_share)
     except RuntimeError:

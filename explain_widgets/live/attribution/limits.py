@@ -45,6 +45,13 @@ _RELEVANCE = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
     nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.Dropout, nn.Tanh,
 )  # fmt: skip
+LINEAR = (
+    nn.Flatten, nn.Unflatten, nn.Conv1d, nn.Conv3d, nn.AvgPool1d, nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d, nn.BatchNorm1d, nn.BatchNorm3d,
+)  # fmt: skip
+"""Modules that it knows no rule for, and that the ε-rule holds for: linear in evaluation mode."""
+HANDED_ON = (nn.Identity, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""The same, which return in evaluation mode the very tensor that they are given."""
 
 
 def without_relus(facts: Facts) -> str:
@@ -83,7 +90,7 @@ def deep_lift_note(facts: Facts) -> str:
 def without_relevance(facts: Facts) -> str:
     """Why layer-wise relevance propagation has no answer, or ""."""
     for name, kind in facts.types.items():
-        if kind not in _RELEVANCE:
+        if kind not in (*_RELEVANCE, *LINEAR, *HANDED_ON):
             return f"there is no rule for {kind.__name__} ({name!r})"
     again = next((name for name, count in facts.calls.items() if count > 1), None)
     if again is not None:

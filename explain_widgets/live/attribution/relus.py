@@ -38,7 +38,7 @@ def deconvolution(asked: Asked) -> Iterator[Attribution]:
 def guided_grad_cam(asked: Asked, interpolate_mode: str = "nearest") -> Iterator[Attribution]:
     """Guided backpropagation times the Grad-CAM of a layer (its ReLU), drawn as large as it."""
     assert asked.spot is not None
-    (cam,) = layer_grad_cam(asked, relu_attributions=True)
+    (cam,) = layer_grad_cam(asked, relu_attributions=True, alone=True)
     assert isinstance(cam.values, Tensor)
     values, note = _ruled(asked, lambda through, arriving: through.clamp_min(0), inputs=True)
     found: dict[Place, Tensor] = {}

@@ -16,6 +16,8 @@ from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.facts import facts
 from explain_widgets.live.attribution.groups import feature_masks, groups_of
 from explain_widgets.live.attribution.limits import (
+    HANDED_ON,
+    LINEAR,
     CannotAttributeError,
     checked,
     deep_lift_note,
@@ -34,14 +36,18 @@ def deep_lift(asked: Asked, baselines: Any = None, eps: float = 1e-10) -> Iterat
     known = facts(asked.access, asked.batches)
     checked(asked.method, known, without_deep_lift)
     starts, note = asked.baselines(baselines)
-    expected = asked.batches.score - float(_pair_scores(asked, starts)[1])
+    _refuse_mixing(asked, starts)
+    seen: list[Tensor] = []
     values = _run(
         asked,
         lambda model, attr, inputs: attr.DeepLift(model, eps=eps).attribute(
             inputs, baselines=_in_order(asked, starts)
         ),
+        seen=seen.append,
     )
-    yield asked.answer(values, _joined(note, deep_lift_note(known)), expected)
+    # Of the input and the baseline, which run as one batch.
+    own, other = seen[-1].tolist()
+    yield asked.answer(values, _joined(note, deep_lift_note(known)), own - other)
 
 
 def deep_lift_shap(asked: Asked, baselines: Any = "samples") -> Iterator[Attribution]:
@@ -54,7 +60,7 @@ def deep_lift_shap(asked: Asked, baselines: Any = "samples") -> Iterator[Attribu
             'deep_lift_shap needs several baselines: write baselines="samples", or a tensor of '
             "several rows; deep_lift takes one."
         )
-    _pair_scores(asked, {place: tensor[:1] for place, tensor in rows.items()})
+    _refuse_mixing(asked, {place: tensor[:1] for place, tensor in rows.items()})
     expected = asked.batches.score - float(asked.batches.scores(rows).double().mean())
     values = _run(
         asked,
@@ -68,9 +74,26 @@ def deep_lift_shap(asked: Asked, baselines: Any = "samples") -> Iterator[Attribu
 def lrp(asked: Asked) -> Iterator[Attribution]:
     """Layer-wise relevance propagation by the ε-rule: the output is handed down to the input."""
     checked(asked.method, facts(asked.access, asked.batches), without_relevance)
+    rules = importlib.import_module("captum.attr._utils.lrp_rules")
+    seen: list[Tensor] = []
+
+    def relevance(model: nn.Module, attr: Any, inputs: tuple[Tensor, ...]) -> Any:
+        handed_on = [module for module in model.modules() if type(module) in HANDED_ON]
+        for module in model.modules():
+            if type(module) in LINEAR + HANDED_ON and not hasattr(module, "rule"):
+                module.rule = rules.EpsilonRule()
+        for module in handed_on:
+            # A tensor of its own: the rule's hooks on what goes in and out would be on one.
+            module.__dict__["forward"] = torch.clone
+        try:
+            return attr.LRP(model).attribute(inputs)
+        finally:
+            for module in handed_on:
+                del module.__dict__["forward"]
+
     # Its rules change weights while they work.
-    values = _run(asked, lambda model, attr, inputs: attr.LRP(model).attribute(inputs), copied=True)
-    yield asked.answer(values, "ε-rule", asked.batches.score)
+    values = _run(asked, relevance, seen.append, copied=True)
+    yield asked.answer(values, "ε-rule", float(seen[0][0]))
 
 
 def lime(
@@ -160,15 +183,16 @@ def _surrogate(
 # Captum on the twin.
 
 _Work = Callable[[nn.Module, Any, tuple[Tensor, ...]], Any]
+_Seen = Callable[[Tensor], None] | None
 
 
-def _run(asked: Asked, work: _Work, copied: bool = False) -> dict[Place, Tensor]:
-    found = _captum(asked, work, copied=copied)
+def _run(asked: Asked, work: _Work, seen: _Seen = None, **how: bool) -> dict[Place, Tensor]:
+    found = _captum(asked, work, seen, **how)
     return {place: tensor.detach() for place, tensor in zip(asked.input_places, found, strict=True)}
 
 
-def _captum(asked: Asked, work: _Work, **how: bool) -> tuple[Tensor, ...]:
-    """What Captum answers for the inputs, as a tuple."""
+def _captum(asked: Asked, work: _Work, seen: _Seen = None, **how: bool) -> tuple[Tensor, ...]:
+    """What Captum answers for the inputs, as a tuple; ``seen``: told the scores of each run."""
     attr = importlib.import_module("captum.attr")
     inputs = tuple(asked.values[place].detach().clone() for place in asked.input_places)
     found: list[Any] = []
@@ -176,13 +200,13 @@ def _captum(asked: Asked, work: _Work, **how: bool) -> tuple[Tensor, ...]:
     def action(module: nn.Module, call: Call) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it sets hooks, which are the twin's
-            model = _Called(module, call, asked)
+            model = _Called(module, call, asked, seen)
             try:
                 found.append(work(model, attr, inputs))
             finally:
                 model.close()
 
-    asked.batches.own_score()  # the target is known before the module is lent
+    _ = asked.batches.target  # it is known before the module is lent
     with asked.access.reading():
         try:
             asked.access.lend(action, **how)
@@ -198,9 +222,10 @@ def _captum(asked: Asked, work: _Work, **how: bool) -> tuple[Tensor, ...]:
 class _Called(nn.Module):
     """The twin as Captum wants a model: from tensors to a score for each entry."""
 
-    def __init__(self, module: nn.Module, call: Call, asked: Asked) -> None:
+    def __init__(self, module: nn.Module, call: Call, asked: Asked, seen: _Seen) -> None:
         super().__init__()
         self.twin = module
+        self._seen = seen
         self._call, self._asked = call, asked
         self._instead: dict[Place, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -220,7 +245,10 @@ class _Called(nn.Module):
         altered = dict(zip(self._asked.input_places, tensors, strict=True))
         self._instead, self._counts = altered, {}
         args, kwargs = self._asked.batches.inputs(altered)
-        return self._asked.batches.scores_of(self._call(args, kwargs), len(tensors[0]))
+        scores = self._asked.batches.scores_of(self._call(args, kwargs), len(tensors[0]))
+        if self._seen is not None:
+            self._seen(scores.detach())
+        return scores
 
     def _put(self, path: str) -> Callable[..., Any]:
         """What a call returns in the place of the embeddings that are altered."""
@@ -238,16 +266,16 @@ class _Called(nn.Module):
         return hook
 
 
-def _pair_scores(asked: Asked, starts: dict[Place, Tensor]) -> Tensor:
-    """Scores of the input and a baseline in one batch, which must not mix them."""
-    pair = {place: torch.cat([value, starts[place]]) for place, value in asked.values.items()}
-    scores = asked.batches.scores(pair)
+def _refuse_mixing(asked: Asked, starts: dict[Place, Tensor]) -> None:
+    """The input and the baseline are run as one batch, which must not mix them."""
+    asked.batches.check_independent(
+        {place: torch.cat([value, starts[place]]) for place, value in asked.values.items()}
+    )
     if asked.batches.note:
         raise CannotAttributeError(
             f"{asked.method} runs the input and the baseline as one batch, and here the entries of "
             "a batch influence each other."
         )
-    return scores
 
 
 def _in_order(asked: Asked, tensors: dict[Place, Tensor]) -> tuple[Tensor, ...]:
