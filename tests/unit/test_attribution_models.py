@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from captum.attr._utils.lrp_rules import GammaRule
 from small_models import IMAGES, UNCOPYABLE, Classifier, Cnn, Draws, Recurrent, X
 from small_networks import Digits, ResNet, Vgg16
 from snapshot import untouched
@@ -426,8 +427,8 @@ def test_the_users_model_is_untouched_by_every_method(model: nn.Module, x: Tenso
 
 def test_lrp_leaves_the_weights_alone_and_knows_what_is_linear() -> None:
     model = nn.Sequential(
-        nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Identity(), nn.AvgPool2d(2), nn.Flatten(),
-        nn.Dropout2d(), nn.Linear(36, 3, bias=False),
+        nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Identity(), nn.AvgPool2d(2),
+        nn.Dropout2d(), nn.Flatten(), nn.Linear(36, 3, bias=False),
     ).eval()  # fmt: skip
     live = xw.LiveModel(model, IMAGES)
     with untouched(model):
@@ -436,6 +437,12 @@ def test_lrp_leaves_the_weights_alone_and_knows_what_is_linear() -> None:
     expected = numbers(live.attribute("input_x_gradient", 0, 1))
     assert torch.allclose(numbers(found), expected, atol=1e-5)
     assert gap(found) < 1e-5
+    # What a run of Captum that has failed leaves on modules, and a rule that changes weights.
+    model[1].rule = None  # type: ignore[assignment]
+    model[0].rule = GammaRule(set_bias_to_zero=True)  # type: ignore[assignment]
+    with untouched(model):
+        ruled = live.attribute("lrp", 0, 1)
+    assert not torch.allclose(numbers(ruled), expected, atol=1e-5)
     layer = nn.Linear(8, 8)
     twice = xw.LiveModel(nn.Sequential(layer, nn.ReLU(), layer), X[:, 0])
     with pytest.raises(ValueError, match="module '0' is called 2 times"):

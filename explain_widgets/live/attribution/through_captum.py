@@ -6,6 +6,7 @@ import importlib
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -74,26 +75,39 @@ def deep_lift_shap(asked: Asked, baselines: Any = "samples") -> Iterator[Attribu
 def lrp(asked: Asked) -> Iterator[Attribution]:
     """Layer-wise relevance propagation by the ε-rule: the output is handed down to the input."""
     checked(asked.method, facts(asked.access, asked.batches), without_relevance)
-    rules = importlib.import_module("captum.attr._utils.lrp_rules")
     seen: list[Tensor] = []
+    # Rules that a user has put on modules may change weights while they work.
+    copied = any(hasattr(module, "rule") for module in asked.access.module().modules())
 
     def relevance(model: nn.Module, attr: Any, inputs: tuple[Tensor, ...]) -> Any:
-        handed_on = [module for module in model.modules() if type(module) in HANDED_ON]
-        for module in model.modules():
-            if type(module) in LINEAR + HANDED_ON and not hasattr(module, "rule"):
-                module.rule = rules.EpsilonRule()
-        for module in handed_on:
-            # A tensor of its own: the rule's hooks on what goes in and out would be on one.
-            module.__dict__["forward"] = torch.clone
-        try:
-            return attr.LRP(model).attribute(inputs)
-        finally:
-            for module in handed_on:
-                del module.__dict__["forward"]
+        with _ruled(model):
+            work = attr.LRP(model)
+            if not copied:
+                work._restore_state = lambda: None  # else weights are written, with themselves
+            return work.attribute(inputs)
 
-    # Its rules change weights while they work.
-    values = _run(asked, relevance, seen.append, copied=True)
+    values = _run(asked, relevance, seen.append, copied=copied)
     yield asked.answer(values, "ε-rule", float(seen[0][0]))
+
+
+@contextmanager
+def _ruled(model: nn.Module) -> Iterator[None]:
+    """The ε-rule on modules that Captum knows no rule for, and that are linear."""
+    rules = importlib.import_module("captum.attr._utils.lrp_rules")
+    handed_on = [module for module in model.modules() if type(module) in HANDED_ON]
+    for module in model.modules():
+        if getattr(module, "rule", 0) is None:  # left there by a run of Captum that has failed
+            del module.rule
+        if type(module) in LINEAR + HANDED_ON and not hasattr(module, "rule"):
+            module.rule = rules.EpsilonRule()
+    for module in handed_on:
+        # A tensor of its own: the rule's hooks on what goes in and out would be on one.
+        module.__dict__["forward"] = torch.clone
+    try:
+        yield
+    finally:
+        for module in handed_on:
+            del module.__dict__["forward"]
 
 
 def lime(
