@@ -12,18 +12,23 @@ import torch
 from torch import Tensor
 
 from explain_widgets.live.access import Access
+from explain_widgets.live.altered import (
+    Altered,
+    Noted,
+    Place,
+    UnsplitError,
+    arguments,
+    entries_of,
+    first_of,
+    repeated,
+    split,
+)
 from explain_widgets.live.errors import GradientError, LayerError, RunError, TargetError
 from explain_widgets.live.gradients import differentiated
-from explain_widgets.live.modules import named_tensors, shape, with_tensor
+from explain_widgets.live.modules import shape
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.targets import Target, fixed_target, scores_in, target_key
-
-Place: TypeAlias = str | Spot
-"""An argument of the model by name ("0", "input_ids"), or what comes out of a call."""
-
-Altered: TypeAlias = Mapping[Place, Tensor]
-"""What stands in the places of a sample's own tensors, (entries, …) each."""
 
 Along: TypeAlias = Callable[[Spot, int], bool]
 Scalar: TypeAlias = Callable[[Tensor], Tensor]
@@ -183,7 +188,7 @@ class Batches:
     # One run.
 
     def _parts(self, altered: Altered, gradients: bool) -> Iterator[Altered]:
-        entries = _entries(altered)
+        entries = entries_of(altered)
         if entries > 1:
             self.check_independent(altered)
         size = self.size(gradients)
@@ -200,12 +205,12 @@ class Batches:
         shared: Callable[[Spot], bool] = lambda spot: False,
         is_own: bool = False,
     ) -> Passed:
-        entries = 1 if is_own else _entries(altered)
+        entries = 1 if is_own else entries_of(altered)
         if not is_own and self._neuron is None:
             self.target  # noqa: B018 (found before anything is altered)
         leaves = self._leaves(altered, at, entries)
         spots = frozenset(place for place in at if isinstance(place, tuple))
-        noted = _Noted(
+        noted = Noted(
             {place: tensor for place, tensor in altered.items() if isinstance(place, tuple)},
             None if self._neuron is None else self._neuron[0],
         )
@@ -266,7 +271,7 @@ class Batches:
         for place in at:
             if isinstance(place, str):
                 own = self.arguments[place]
-                tensor = altered.get(place, _repeated(own, entries))
+                tensor = altered.get(place, repeated(own, entries))
                 found[place] = tensor.detach().requires_grad_()
         return found
 
@@ -274,7 +279,7 @@ class Batches:
         self, altered: Altered, leaves: Mapping[str, Tensor] = _NOTHING
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of one run; ``leaves``: those by which is differentiated."""
-        entries = _entries(altered) if altered else 1
+        entries = entries_of(altered) if altered else 1
         new = {place: tensor for place, tensor in altered.items() if isinstance(place, str)}
         both = {**new, **leaves}
         given = {id(self.arguments[place]): tensor for place, tensor in both.items()}
@@ -282,24 +287,24 @@ class Batches:
         def swap(tensor: Tensor) -> Tensor:
             found = given.get(id(tensor))
             # Clones: models may write into what they are given, and a leaf allows no writing.
-            return _repeated(tensor, entries) if found is None else found.clone()
+            return repeated(tensor, entries) if found is None else found.clone()
 
         args, kwargs = torch.utils._pytree.tree_map_only(
             Tensor, swap, (self.sample.args, self.sample.kwargs)
         )
         return args, kwargs
 
-    def _scores(self, output: Any, noted: _Noted, entries: int) -> Tensor:
+    def _scores(self, output: Any, noted: Noted, entries: int) -> Tensor:
         if self._neuron is not None:
             assert noted.tensor is not None
-            parts = _split(noted.tensor, entries)
+            parts = split(noted.tensor, entries)
             return torch.stack([self._neuron[1](part).reshape(()) for part in parts])
         return self.scores_of(output, entries)
 
     def scores_of(self, output: Any, entries: int) -> Tensor:
         """(entries,) what the target picks from the output of a run, in the graph."""
         is_index = not (callable(self.target) or isinstance(self.target, str))
-        outputs = _split(scores_in(output) if is_index else output, entries)
+        outputs = split(scores_in(output) if is_index else output, entries)
         index = self.sample.index
         return torch.stack([self._access.target(one, self.target, index) for one in outputs])
 
@@ -369,78 +374,10 @@ class Batches:
             own = self.arguments.get(place) if isinstance(place, str) else None
             pair[place] = tensor[:2] if own is None else torch.cat([own.to(tensor), tensor[-1:]])
         is_own = all(isinstance(place, str) for place in altered)
-        expected = self.score if is_own else float(self._passed(_first(pair), (), False).scores)
+        expected = self.score if is_own else float(self._passed(first_of(pair), (), False).scores)
         try:
             found = self._passed(pair, (), False).scores
             scale = max(abs(expected), float((found - expected).abs().max()), 1e-12)
-        except (RunError, TargetError, LayerError, _UnsplitError):
+        except (RunError, TargetError, LayerError, UnsplitError):
             return False
         return abs(float(found[0]) - expected) <= 1e-3 * scale or not math.isfinite(expected)
-
-
-class _Noted:
-    """Puts tensors in the place of what calls return, and keeps what one of them returned."""
-
-    def __init__(self, instead: dict[Spot, Tensor], kept: Spot | None) -> None:
-        self._instead, self._kept = instead, kept
-        self._missing = {call for call, _ in instead} | ({kept[0]} if kept else set())
-        self.tensor: Tensor | None = None
-        self.is_needed = bool(self._missing)
-
-    def __call__(self, call: str, output: Any) -> Any:
-        if call not in self._missing:
-            return None
-        self._missing.discard(call)
-        going_on = output
-        for name, tensor in named_tensors(output):
-            new = self._instead.get((call, name))
-            if new is not None:
-                # A clone, since in-place operations may follow.
-                going_on = with_tensor(going_on, tensor, new.to(tensor.dtype).clone())
-            if (call, name) == self._kept:
-                # Before in-place operations follow.
-                self.tensor = tensor.clone()
-        return None if going_on is output else going_on
-
-    def check(self) -> None:
-        if self._missing:
-            raise LayerError(f"Layer {min(self._missing)!r} was not called in this run.")
-
-
-class _UnsplitError(Exception):
-    """An output has no entry for each of the inputs."""
-
-
-def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors that a model is called with, by name; positional ones by their number."""
-    return dict(named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs}))
-
-
-def _entries(altered: Altered) -> int:
-    return len(next(iter(altered.values())))
-
-
-def _first(altered: Altered) -> Altered:
-    return {place: tensor[:1] for place, tensor in altered.items()}
-
-
-def _repeated(tensor: Tensor, entries: int) -> Tensor:
-    """A copy, the same for every entry, where the first axis is the batch."""
-    if tensor.ndim == 0 or tensor.shape[0] != 1:
-        return tensor.clone()
-    return tensor.repeat(entries, *[1] * (tensor.ndim - 1))
-
-
-def _split(output: Any, entries: int) -> list[Any]:
-    """An output as if each entry had been run by itself."""
-    if entries == 1:
-        return [output]
-    tensors = [tensor for _, tensor in named_tensors(output)]
-    if not any(tensor.ndim and len(tensor) == entries for tensor in tensors):
-        raise _UnsplitError
-
-    def entry(n: int) -> Any:
-        cut = lambda t: t[n : n + 1] if t.ndim and len(t) == entries else t  # noqa: E731
-        return torch.utils._pytree.tree_map_only(Tensor, cut, output)
-
-    return [entry(n) for n in range(entries)]

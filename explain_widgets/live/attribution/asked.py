@@ -12,9 +12,10 @@ from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution, total
 from explain_widgets.live.access import Access
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.baselines import baseline_rows, baselines
 from explain_widgets.live.attribution.inputs import Explained, explained_inputs
-from explain_widgets.live.batches import Batches, Passed, Place, Scalar
+from explain_widgets.live.batches import Batches, Passed, Scalar
 from explain_widgets.live.feature_reader import FeatureReader
 from explain_widgets.live.recorder import Spot
 from explain_widgets.live.store import Room

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from explain_widgets.analysis.ascent import blurred
 from explain_widgets.live.access import Access
+from explain_widgets.live.altered import arguments
 from explain_widgets.live.attribution.inputs import Explained, explained_inputs
-from explain_widgets.live.batches import arguments
 from explain_widgets.live.canvas import arrangement
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.recorder import Wanted

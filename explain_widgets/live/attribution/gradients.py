@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution, grad_cam
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked
-from explain_widgets.live.batches import Passed, Place
+from explain_widgets.live.batches import Passed
 from explain_widgets.live.errors import GradientError, LayerError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.targets import kept_by

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from explain_widgets.analysis.quadrature import spread
 from explain_widgets.analysis.windows import Window, coarser, windows
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.inputs import Explained
-from explain_widgets.live.batches import Place
 from explain_widgets.live.canvas import arrangement
 
 _GRID = 8

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explain_widgets.live.access import Access
-from explain_widgets.live.batches import Place, arguments
+from explain_widgets.live.altered import Place, arguments
 from explain_widgets.live.errors import GradientError, LayerError
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.samples import Sample

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.quadrature import Quadrature, rule
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked, line
 from explain_widgets.live.attribution.gradients import Noise
-from explain_widgets.live.batches import Passed, Place
+from explain_widgets.live.batches import Passed
 from explain_widgets.live.recorder import Spot
 
 _MOST_DOUBLINGS = 4

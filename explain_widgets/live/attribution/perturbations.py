@@ -12,9 +12,9 @@ from torch import Tensor
 from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.quadrature import spread
 from explain_widgets.analysis.windows import Window, WindowMap
+from explain_widgets.live.altered import Altered, Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.groups import Group, groups_of, occluded
-from explain_widgets.live.batches import Altered, Place
 
 
 def occlusion(

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.gradients import layer_grad_cam
 from explain_widgets.live.attribution.graph import other_activations, relu_nodes
-from explain_widgets.live.batches import Place
 from explain_widgets.live.errors import GradientError
 
 _Rule = Callable[[Tensor, Tensor], Tensor]

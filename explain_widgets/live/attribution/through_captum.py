@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.facts import facts
 from explain_widgets.live.attribution.groups import feature_masks, groups_of
@@ -26,7 +27,6 @@ from explain_widgets.live.attribution.limits import (
     without_relevance,
 )
 from explain_widgets.live.attribution.perturbations import values_of, with_sum
-from explain_widgets.live.batches import Place
 from explain_widgets.live.errors import ExplainError, RunError
 from explain_widgets.live.modules import named_tensors, with_tensor
 from explain_widgets.live.runs import Call

@@ -21,10 +21,10 @@ from explain_widgets.analysis.masking import (
     without_features,
 )
 from explain_widgets.live.access import Access
+from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.baselines import baselines as baselines_of
 from explain_widgets.live.attribution.groups import feature_masks
 from explain_widgets.live.attribution.inputs import Explained, explained_inputs
-from explain_widgets.live.batches import Place
 from explain_widgets.live.canvas import arrangement
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.samples import Sample
