@@ -8,7 +8,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import anywidget
 import matplotlib.figure
@@ -22,8 +23,12 @@ from explain_widgets.live.model import LiveModel
 from explain_widgets.live.samples import Samples
 from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.widgets.answers import Answers
+from explain_widgets.widgets.charts import ChartKind, Following
 from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
-from explain_widgets.widgets.worker import Job, worker_of
+from explain_widgets.widgets.worker import Job, Worker, worker_of
+
+if TYPE_CHECKING:
+    import bqplot
 
 _STATIC = Path(__file__).parent.parent / "static"
 _STILL_BYTES = 60_000
@@ -92,6 +97,8 @@ class Explorer(anywidget.AnyWidget):
         self.samples, self.live = self._open(model, samples, options)
         self._owns_live = self.live is not model
         self._home = Home() if self.live is None else self.live.home
+        # Those that follow, by name; they are held by what they observe, until they end.
+        self._charts: WeakValueDictionary[str, Following] = WeakValueDictionary()
         super().__init__(sample_count=self._count_samples(), can_append=self.samples.reads_text)
         self._answers = self._make_answers()
         self.on_msg(self._receive)
@@ -128,8 +135,37 @@ class Explorer(anywidget.AnyWidget):
         """What is shown now as a matplotlib figure."""
         raise NotImplementedError
 
+    def chart(self, name: str) -> bqplot.Figure:
+        """What is shown now as a live bqplot figure, to put beside the explorer.
+
+        It follows the explorer until either is closed; the same name gives the same figure.
+
+        Raises
+        ------
+        ValueError
+            When there is no such chart; the text says what there is.
+        """
+        kinds = self._chart_kinds()
+        if name not in kinds:
+            names = " or ".join(f'"{kind}"' for kind in kinds) or "none"
+            raise ValueError(f"There is no chart {name!r}: {type(self).__name__} has {names}.")
+        known = self._charts.get(name)
+        if known is None or not known.is_open:
+            known = Following(self, kinds[name], self._worker, self._home, sentence)
+            self._charts[name] = known
+        return known.chart.figure
+
+    def _chart_kinds(self) -> dict[str, ChartKind]:
+        """The charts of a subclass, by name."""
+        return {}
+
     def close(self) -> None:
-        """Close the widget and give back what it holds (a live model of one's own stays)."""
+        """Close the widget and its charts and give back what it holds.
+
+        A live model of one's own stays.
+        """
+        for following in list(self.__dict__.get("_charts", {}).values()):
+            following.end()
         live = self.__dict__.get("live")  # what failed to be made owns nothing
         if live is not None and self._owns_live:
             live.close()
@@ -150,11 +186,10 @@ class Explorer(anywidget.AnyWidget):
             # At once: it says that the kernel is there, also while the worker is at work.
             self._post_reply(request, Reply(), time.perf_counter(), partial=False)
             return
-        worker = worker_of(self.samples if self.live is None else self.live)
         if request.kind == "stop":
-            worker.stop(str(request.selection.get("id")))
+            self._worker.stop(str(request.selection.get("id")))
             return
-        worker.submit(
+        self._worker.submit(
             Job(
                 key=(self.model_id, request.view, request.kind),
                 identity=request.id,
@@ -163,6 +198,10 @@ class Explorer(anywidget.AnyWidget):
                 stopped=lambda: self._post(request, {"content": {"stopped": True}, "arrays": {}}),
             )
         )
+
+    @property
+    def _worker(self) -> Worker:
+        return worker_of(self.samples if self.live is None else self.live)
 
     def _answer(self, request: Request, at_home: bool = False) -> Iterator[None]:
         """Answer in steps; whatever goes wrong becomes an error reply."""

@@ -11,13 +11,7 @@ import torch
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
-from explain_widgets.analysis.channels import (
-    channel_statistics,
-    histogram,
-    histogram_edges,
-    rank,
-    strongest,
-)
+from explain_widgets.analysis.channels import channel_statistics, rank, strongest
 from explain_widgets.analysis.mosaic import fitting_size, mosaic
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
@@ -25,7 +19,7 @@ from explain_widgets.live.muting import Mute
 from explain_widgets.pictures.quantise import signed_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.changes import change_message
-from explain_widgets.widgets.features.maps import MapReader, MapsOf
+from explain_widgets.widgets.features.maps import MapReader, MapsOf, binned, picked
 from explain_widgets.widgets.features.words import (
     footer,
     input_picture,
@@ -41,7 +35,6 @@ from explain_widgets.widgets.targets import classes_message
 # Numbers of one map that are sent as they are, to be read one by one.
 _MOST_EXACT = 2**16
 _MOST_SIDE = 512
-_BINS = 24
 _PARTIAL_SECONDS = 0.3
 _STRONGEST = 5
 _ACROSS_SIDE = 48
@@ -133,17 +126,16 @@ class FeatureAnswers(Answers):
         """One channel: its map, its numbers, their histogram, and where it lies on the input."""
         of, channel = self.reader.of(selection), int(selection["channel"])
         maps = self.reader.maps(of)
-        _check_channel(channel, len(maps))
-        own = maps[channel]
+        own = picked(maps, channel)
         size = _page_size((_MOST_SIDE, _MOST_SIDE), 1, maps)
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
-        edges = histogram_edges(own, _BINS)
+        edges, counts = binned(own)
         alignment = self._alignment(of)
         found = channel_statistics(maps)
         arrays: dict[str, Any] = {
             "map": signed_picture(tile[None], _largest(maps)),
             "edges": exact(edges),
-            "counts": histogram(own, edges).to(torch.int32).cpu().numpy(),
+            "counts": counts.to(torch.int32).cpu().numpy(),
         }
         if own.numel() <= _MOST_EXACT:
             arrays["values"] = exact(own)
@@ -186,10 +178,9 @@ class FeatureAnswers(Answers):
         values: list[float] = []
         for sample in range(min(count, available)):
             of = self.reader.of({**selection, "sample": sample, "show": "activation", "muted": ()})
-            maps = self.reader.maps(of)
-            _check_channel(channel, len(maps))
-            drawn.append(mosaic(maps, [channel], (_ACROSS_SIDE, _ACROSS_SIDE))[0].cpu())
-            values.append(float(maps[channel].max()))
+            own = picked(self.reader.maps(of), channel)
+            drawn.append(mosaic(own[None], None, (_ACROSS_SIDE, _ACROSS_SIDE))[0].cpu())
+            values.append(float(own.max()))
             yield None
         order = sorted(range(len(values)), key=lambda index: -values[index])
         sizes = {tuple(one.shape) for one in drawn}
@@ -255,10 +246,3 @@ def _page_size(size: Any, count: int, maps: Tensor) -> tuple[int, int]:
     """(height, width) of the pictures: what was asked for, in a message of bearable size."""
     wanted = min(int(size[0]), maps.shape[1]), min(int(size[1]), maps.shape[2])
     return fitting_size(max(1, count), max(1, wanted[0]), max(1, wanted[1]))
-
-
-def _check_channel(channel: int, count: int) -> None:
-    if not 0 <= channel < count:
-        raise IndexError(
-            f"channel {channel} is out of range: there are {count} (0 to {count - 1})."
-        )

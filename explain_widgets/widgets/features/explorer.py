@@ -15,6 +15,7 @@ from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.muting import Mute
 from explain_widgets.pictures.colormaps import DIVERGING
+from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
 from explain_widgets.widgets.features.answers import FeatureAnswers
 from explain_widgets.widgets.features.maps import MAP_SCALES, NAMES, SHOWN, MapsOf
@@ -23,6 +24,7 @@ from explain_widgets.widgets.layers import LayerExplorer, in_range
 _STILL_MAPS = 64
 _STILL_PIXELS = 32
 _FIGURE_PIXELS = 128
+_PLACE = ("sample", "layer", "entry", "layout", "show", "target", "slice", "muted")
 
 
 class FeatureExplorer(LayerExplorer):
@@ -160,16 +162,17 @@ class FeatureExplorer(LayerExplorer):
         return scores
 
     def _maps_of(self) -> MapsOf:
-        return MapsOf(
-            self.sample,
-            self.layers[self.layer].name,
-            self.entry,
-            self.layout,
-            self.show,
-            self.target,
-            self.slice,
-            tuple(Mute(*one) for one in self.muted),
-        )
+        return self._answers.reader.of({name: getattr(self, name) for name in _PLACE})
+
+    def _chart_kinds(self) -> dict[str, ChartKind]:
+        # bqplot takes seconds to be imported, and most never ask for a chart.
+        from explain_widgets.widgets.features.charts import histogram_shown  # noqa: PLC0415
+        from explain_widgets.widgets.histogram_chart import HistogramChart  # noqa: PLC0415
+
+        def read() -> Any:
+            return histogram_shown(self._answers.reader, self._maps_of(), self.channel)
+
+        return {"histogram": ChartKind(HistogramChart, read, (*_PLACE, "channel"))}
 
     # Traits.
 

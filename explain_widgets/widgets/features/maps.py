@@ -9,7 +9,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.channels import ORDERS, Order, channel_scores, ranked
+from explain_widgets.analysis.channels import (
+    ORDERS,
+    Order,
+    channel_scores,
+    histogram,
+    histogram_edges,
+    ranked,
+)
 from explain_widgets.analysis.feature_maps import Layout, maps_of
 from explain_widgets.analysis.filters import Filters
 from explain_widgets.live.model import LiveModel
@@ -21,6 +28,8 @@ SHOWN, MAP_SCALES = get_args(Show), get_args(MapScale)
 
 MOST_SAMPLES = 64
 """Samples that the variance of channels is taken over."""
+
+_BINS = 24
 
 NAMES: dict[str, str] = {
     "activation": "activation",
@@ -188,3 +197,25 @@ class MapReader:
 
     def _gradient(self, of: MapsOf) -> Tensor:
         return self._live.gradient(of.layer, of.sample, of.target, of.entry or None)
+
+
+def binned(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The histogram of one channel: borders of its bins, and how many numbers are in each.
+
+    Examples
+    --------
+    >>> edges, counts = binned(torch.tensor([[-1.0, 0.0], [0.5, 3.0]]))
+    >>> float(edges[0]), float(edges[-1]), int(counts.sum())
+    (-1.0, 3.0, 4)
+    """
+    edges = histogram_edges(values, _BINS)
+    return edges, histogram(values, edges)
+
+
+def picked(maps: Tensor, channel: int) -> Tensor:
+    """(height, width) of one channel of (channels, height, width); IndexError: there is none."""
+    if not 0 <= channel < len(maps):
+        raise IndexError(
+            f"channel {channel} is out of range: there are {len(maps)} (0 to {len(maps) - 1})."
+        )
+    return maps[channel]
