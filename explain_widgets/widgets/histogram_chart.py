@@ -120,5 +120,5 @@ class HistogramChart:
 
 def _ticks(low: float, high: float, integer: bool = False) -> npt.NDArray[np.float64]:
     """Some round numbers from ``low`` to ``high``: bqplot's own are not round on every axis."""
-    ticks = MaxNLocator(5, integer=integer).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(5, integer=integer).tick_values(low, high))
     return ticks[(ticks >= low) & (ticks <= high)]

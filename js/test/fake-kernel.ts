@@ -27,14 +27,19 @@ export interface Reply {
   buffer: ArrayBuffer;
 }
 
-type Source = { data: Uint8Array | Float32Array; shape: number[]; range?: [number, number]; note?: string };
+type Source = {
+  data: Uint8Array | Int32Array | Float32Array;
+  shape: number[];
+  range?: [number, number];
+  note?: string;
+};
 
 /** Lays arrays behind each other, each at a multiple of eight bytes. */
 export function pack(sources: Record<string, Source>): Pick<Reply, "arrays" | "buffer"> {
   const arrays: Record<string, ArrayHeader> = {};
   let offset = 0;
   for (const [name, { data, shape, range, note }] of Object.entries(sources)) {
-    const dtype: Dtype = data instanceof Uint8Array ? "uint8" : "float32";
+    const dtype = data.constructor.name.replace("Array", "").toLowerCase() as Dtype;
     arrays[name] = { shape, dtype, offset, ...(range && { range, nonfinite: 0 }), ...(note && { note }) };
     offset = Math.ceil((offset + data.byteLength) / 8) * 8;
   }

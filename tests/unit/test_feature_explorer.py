@@ -13,6 +13,7 @@ from snapshot import untouched
 from torch import Tensor, nn
 
 import explain_widgets as xw
+from explain_widgets.live.sought import AscentOptions
 from explain_widgets.pictures.quantise import signed_picture
 
 CLASSES = ["cat", "dog", "emu"]
@@ -180,6 +181,30 @@ def test_what_maximises_a_channel_comes_step_by_step(
     assert content["value"] == pytest.approx(last.value, rel=1e-4)
     expected = (last.picture[0].permute(1, 2, 0) * 255).round()
     assert np.abs(arrays["picture"] - expected.numpy()).max() <= 1
+
+
+def test_how_it_is_sought_is_set_by_options_whose_defaults_are_those_of_maximise(
+    talk: Conversation, explorer: Any
+) -> None:
+    content, _ = talk.ask("sample", {"sample": 1})
+    options = {
+        **{"start": "sample", "parametrisation": "pixels", "steps": 4, "learning_rate": 0.03},
+        **{"jitter": 2, "blur": 0.8, "total_variation": 0.1, "seed": 7},
+    }
+    assert content["ascent"].keys() == options.keys()
+    defaults = AscentOptions()
+    assert all(getattr(defaults, name) == value for name, value in content["ascent"].items())
+    for name, other in options.items():  # each of them is heard
+        asked = {**content["ascent"], "steps": 4, name: other}
+        _, arrays = talk.ask("maximise", {**place(channel=2), **asked})
+        last = explorer.live.maximised("conv1", 2, 1, reduce="squares", **asked)
+        expected = (last.picture[0].permute(1, 2, 0) * 255).round()
+        assert np.abs(arrays["picture"] - expected.numpy()).max() <= 1, name
+    content, _ = talk.ask("maximise", {**place(channel=2), **options})
+    assert content["steps"] == 4
+    assert "from the sample, seed 7" in content["note"]
+    assert "values one by one" in content["note"]
+    assert "blur=-1" in talk.error("maximise", {**place(channel=2), "blur": -1})
 
 
 def test_a_muted_channel_changes_the_output_until_it_is_released(

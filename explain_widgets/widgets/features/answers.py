@@ -16,6 +16,7 @@ from explain_widgets.analysis.mosaic import fitting_size, mosaic
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
+from explain_widgets.live.sought import AscentOptions
 from explain_widgets.pictures.quantise import signed_picture
 from explain_widgets.widgets.answers import Answers, exact
 from explain_widgets.widgets.changes import change_message
@@ -38,6 +39,11 @@ _MOST_SIDE = 512
 _PARTIAL_SECONDS = 0.3
 _STRONGEST = 5
 _ACROSS_SIDE = 48
+# What the browser sets of how the input that maximises a channel is sought.
+_ASCENT = (
+    "start", "parametrisation", "steps", "learning_rate", "jitter", "blur", "total_variation",
+    "seed",
+)  # fmt: skip
 
 
 class FeatureAnswers(Answers):
@@ -67,6 +73,7 @@ class FeatureAnswers(Answers):
                 "has_image": sample.image is not None,
                 "layers": [layer_message(layer) for layer in self.layers],
                 **classes_message(self._live, index),
+                "ascent": {name: getattr(AscentOptions(), name) for name in _ASCENT},
                 "footer": self._live.status,
             }
         )
@@ -200,8 +207,8 @@ class FeatureAnswers(Answers):
     def answer_maximise(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """The input that a channel answers to most, as it is found, a step at a time.
 
-        ``steps``, ``seed``, ``start``: as of `LiveModel.maximise`. The mean of the squares is
-        sought: the mean of a first convolution is linear, and a plain picture maximises it.
+        Its options are those of `AscentOptions`. The mean of the squares is sought: the mean of a
+        first convolution is linear, and a plain picture maximises it.
         """
         of = self.reader.of({**selection, "show": "activation", "muted": ()})
         sent = time.monotonic() - _PARTIAL_SECONDS
@@ -212,7 +219,7 @@ class FeatureAnswers(Answers):
             entry=of.entry or None,
             layout=of.layout or None,
             reduce="squares",
-            **{name: selection[name] for name in ("steps", "seed", "start") if name in selection},
+            **{name: selection[name] for name in _ASCENT if name in selection},
         )
         for step in steps:
             if step.step == step.steps or time.monotonic() - sent > _PARTIAL_SECONDS:

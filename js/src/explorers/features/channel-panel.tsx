@@ -1,11 +1,11 @@
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Slider } from "../../controls/slider";
 import { Histogram } from "../../marks/histogram";
-import { drawPicture } from "../../marks/image-overlay";
 import { MapCanvas } from "../../marks/map-grid";
 import { MapOverlay } from "../../marks/map-overlay";
 import { short } from "../../marks/numbers";
 import { Without } from "../shared/change";
+import { Maximise } from "./maximise";
 import type { FeatureStore } from "./store";
 import type { Channel, Position } from "./types";
 
@@ -131,58 +131,6 @@ function Across({ store }: { store: FeatureStore }) {
         ))}
       </div>
     </>
-  );
-}
-
-/** Where no number of the map is positive there are no squares of positive ones: its mean is sought. */
-const soughtText = (value: number) =>
-  value > 0 ? `mean square ${short(value)}` : `mean ${short(value)}, nothing is positive`;
-
-/** The input that the channel answers to most: sought by gradient ascent, shown while it is. */
-function Maximise({ store }: { store: FeatureStore }) {
-  const { maximised, selection, lost } = store.state;
-  const [seed, setSeed] = useState(0);
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const { layer, channel } = selection;
-  const found = maximised?.layer === layer && maximised.channel === channel ? maximised : null;
-  useLayoutEffect(() => {
-    const [height = 0, width = 0] = found?.picture.shape ?? [];
-    if (canvas.current && found) drawPicture(canvas.current, found.picture.data, [height, width]);
-  }, [found]);
-  const seek = (next: number) => (event: Event) => {
-    setSeed(next);
-    store.maximise(next, event);
-  };
-  return (
-    <section class="xw-maximise" aria-label="What maximises it">
-      <h3>What maximises it</h3>
-      {found !== null && (
-        <>
-          <canvas ref={canvas} class="xw-sample-picture" role="img" aria-label="Input that maximises it" />
-          <p class="xw-note xw-number">
-            {`step ${found.step} of ${found.steps} · ${soughtText(found.value)} · seed ${seed}`}
-          </p>
-          {found.partial && <progress value={found.step} max={found.steps} aria-label="Steps" />}
-        </>
-      )}
-      <div class="xw-buttons">
-        {found?.partial ? (
-          <button type="button" class="xw-button" onClick={() => store.stopMaximising()}>
-            Stop
-          </button>
-        ) : (
-          <button
-            type="button"
-            class="xw-button"
-            disabled={lost !== null}
-            onClick={seek(found === null ? seed : seed + 1)}
-          >
-            {found === null ? "Seek" : "Another seed"}
-          </button>
-        )}
-      </div>
-      {found !== null && !found.partial && <p class="xw-note">{found.note}</p>}
-    </section>
   );
 }
 

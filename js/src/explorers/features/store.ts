@@ -7,6 +7,7 @@ import type { Change, How } from "../shared/change";
 import { ExplorerStore } from "../shared/store";
 import type {
   Across,
+  AscentOptions,
   ChannelContent,
   InView,
   Layer,
@@ -49,6 +50,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       channel: null,
       across: null,
       maximised: null,
+      ascent: {},
       change: null,
       opacity: 60,
       read: new Map<string, number>(),
@@ -100,17 +102,40 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     this.mute(name, channel, this.howMuted(name, channel) === null ? "zero" : null, event);
   }
 
+  /** How the input that maximises a channel is sought. */
+  get ascent(): AscentOptions | null {
+    const { content, ascent } = this.state;
+    return content === null ? null : { ...content.ascent, ...ascent };
+  }
+
+  /** Sets options of the search; those that are as the defaults are none. */
+  setAscent(changes: Partial<AscentOptions>): void {
+    const defaults = this.state.content?.ascent;
+    if (defaults === undefined) return;
+    const all = Object.entries({ ...this.state.ascent, ...changes }) as [keyof AscentOptions, unknown][];
+    this.update({ ascent: Object.fromEntries(all.filter(([name, value]) => defaults[name] !== value)) });
+  }
+
+  resetAscent(): void {
+    this.update({ ascent: {} });
+  }
+
   /** Seeks the input that the picked channel answers to most, a step at a time. */
-  maximise(seed: number, event: Event): void {
+  maximise(event: Event): void {
+    const { ascent } = this;
+    if (ascent === null) return;
     const { layer, channel } = this.state.selection;
-    const asked = { ...this.place(), channel, seed };
+    const { seed } = ascent;
+    const options = this.state.ascent;
+    const asked = { ...this.place(), channel, ...ascent };
     this.givenUp = false;
     this.ask("maximise", asked, event.timeStamp, ({ content, arrays, partial }) => {
       const picture = pick(arrays, "picture", "uint8");
       if (picture === null) return;
       const found = content as Pick<Maximised, "step" | "steps" | "value" | "note">;
       const goesOn = partial && !this.givenUp;
-      this.update({ maximised: { ...found, layer, channel, picture, partial: goesOn } });
+      const maximised = { ...found, layer, channel, seed, options, picture, partial: goesOn };
+      this.update({ maximised });
     });
   }
 

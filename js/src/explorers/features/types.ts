@@ -37,6 +37,19 @@ export interface Layer {
   layouts: [name: string, words: string][];
 }
 
+/** How the input that maximises a channel is sought. */
+export interface AscentOptions {
+  start: "noise" | "sample";
+  parametrisation: "frequency" | "pixels";
+  steps: number;
+  learning_rate: number;
+  /** In pixels; null: as fits the picture. */
+  jitter: number | null;
+  blur: number;
+  total_variation: number;
+  seed: number;
+}
+
 export interface SampleContent {
   sample: number;
   title: string;
@@ -44,6 +57,8 @@ export interface SampleContent {
   layers: Layer[];
   classes: string[];
   predicted: { index: number; name: string; probability: number | null } | null;
+  /** The defaults. */
+  ascent: AscentOptions;
   footer: string;
 }
 
@@ -138,6 +153,9 @@ export interface Maximised {
   steps: number;
   value: number;
   note: string;
+  seed: number;
+  /** Those that were not the defaults. */
+  options: Partial<AscentOptions>;
   picture: DecodedArray<"uint8">;
   partial: boolean;
 }
@@ -148,6 +166,8 @@ export interface State extends SharedState<Selection> {
   channel: Channel | null;
   across: Across | null;
   maximised: Maximised | null;
+  /** Options of the search that are not the defaults. */
+  ascent: Partial<AscentOptions>;
   change: { change: Change | null; note: string } | null;
   /** How strongly the map covers the image, 0…100. */
   opacity: number;
