@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ class _Watched:
         self._spot = spot
         self.tensor: Tensor | None = None
 
-    def __call__(self, call: str, output: Any) -> None:
+    def __call__(self, call: str, output: Any, is_written: Callable[[Tensor], bool]) -> None:
         if call == self._spot[0]:
             tensor = dict(named_tensors(output)).get(self._spot[1])
             self.tensor = None if tensor is None else tensor.clone()

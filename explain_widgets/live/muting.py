@@ -142,7 +142,7 @@ class Muting:
         self._every = {_path(str(mute.layer)) for mute in mutes if mute.every}
         self._wrong: ChannelError | None = None
 
-    def __call__(self, call: str, output: Any) -> Any:
+    def __call__(self, call: str, output: Any, is_written: Callable[[Tensor], bool]) -> Any:
         """What goes on in the place of ``output``; None: itself."""
         spots = [spot for spot in self._mutes if spot[0] == call]
         if not spots:
@@ -150,7 +150,7 @@ class Muting:
             return None
         try:
             for spot in spots:
-                output = self._without(spot, output)
+                output = self._without(spot, output, is_written)
         except ChannelError as error:  # raised after the run: it is not the model's own
             self._wrong = self._wrong or error
         self._missed.difference_update(spots)
@@ -172,14 +172,19 @@ class Muting:
                 "one instead."
             )
 
-    def _without(self, spot: Spot, output: Any) -> Any:
+    def _without(self, spot: Spot, output: Any, is_written: Callable[[Tensor], bool]) -> Any:
         tensor = dict(named_tensors(output)).get(spot[1])
         for mute, layout, value in self._mutes[spot]:
             if tensor is None or tuple(tensor.shape) != layout.shape:
                 raise ChannelError(f"mute: {spot[0]!r} returned another shape than before.")
             found = value.to(tensor) if isinstance(value, Tensor) else value
             new = muted(tensor, layout, mute.channel, found)
-            output, tensor = with_tensor(output, tensor, new), new
+            if is_written(tensor):
+                # A module that works in place may be called as a statement: what goes on is its
+                # input, in which the channel has to be muted as it was computed, in place.
+                tensor.copy_(new)
+            else:
+                output, tensor = with_tensor(output, tensor, new), new
         if not any(found is tensor for _, found in named_tensors(output)):
             raise ChannelError(
                 f"mute: {spot[0]!r} returns a {type(output).__name__}, in which no tensor can be "

@@ -38,8 +38,12 @@ Spot: TypeAlias = tuple[str, str]
 class Outputs(Protocol):
     """Looks at what every call returns, and may put something else in its place."""
 
-    def __call__(self, call: str, output: Any) -> Any:
-        """What goes on in the place of ``output``; None: itself."""
+    def __call__(self, call: str, output: Any, is_written: Callable[[Tensor], bool]) -> Any:
+        """What goes on in the place of ``output``; None: itself.
+
+        ``is_written``: whether a tensor of it is what the call was given and has written into, so
+        that whoever gave it may go on with that, whatever is returned.
+        """
 
     def check(self) -> None:
         """Called after the forward: raises where what was to happen has not."""
@@ -87,7 +91,7 @@ class _Running:
     row: ModuleRow
     call: Call
     started: Any
-    inputs: list[tuple[Tensor, int]]  # with their versions; only where gradients are wanted
+    inputs: list[tuple[Tensor, int]]  # with their versions; only where they are looked at
 
 
 class Recorder:
@@ -222,7 +226,8 @@ class Recorder:
             self.calls[name] = call
         if self._wanted.entered is not None:
             self._wanted.entered(name, inputs)
-        versions = [(tensor, version(tensor)) for tensor in inputs] if self._wanted.edges else []
+        is_watched = self._wanted.edges or self._wanted.outputs is not None
+        versions = [(tensor, version(tensor)) for tensor in inputs] if is_watched else []
         self._stack.append(_Running(row, call, self._clock.now(), versions))
 
     def _leave(self, output: Any) -> Any:
@@ -231,7 +236,9 @@ class Recorder:
         self._clock.add(running.row, running.started)
         instead = None
         if wanted.outputs is not None and output is not None:
-            instead = wanted.outputs(running.call.name, output)
+            instead = wanted.outputs(
+                running.call.name, output, lambda tensor: _is_written(tensor, running)
+            )
         if self._may_end and running.call.name == wanted.last:
             raise EnoughError
         watched = self._record(running, output if instead is None else instead)
@@ -335,6 +342,14 @@ def _is_replaceable(output: Any, name: str) -> bool:
 def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
     """Whether it is one of the module's inputs, as it was."""
     return any(given is tensor and version(given) == before for given, before in running.inputs)
+
+
+def _is_written(tensor: Tensor, running: _Running) -> bool:
+    """Whether it lies in the memory of an input that was written into while the module ran."""
+    memory = _memory(tensor)
+    return memory != 0 and any(
+        _memory(given) == memory and version(given) != before for given, before in running.inputs
+    )
 
 
 def _bytes(tensor: Tensor) -> int:

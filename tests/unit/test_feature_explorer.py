@@ -188,8 +188,14 @@ def test_how_it_is_sought_is_set_by_options_whose_defaults_are_those_of_maximise
 ) -> None:
     content, _ = talk.ask("sample", {"sample": 1})
     options = {
-        **{"start": "sample", "parametrisation": "pixels", "steps": 4, "learning_rate": 0.03},
-        **{"jitter": 2, "blur": 0.8, "total_variation": 0.1, "seed": 7},
+        "start": "sample",
+        "parametrisation": "pixels",
+        "steps": 4,
+        "learning_rate": 0.03,
+        "jitter": 2,
+        "blur": 0.8,
+        "total_variation": 0.1,
+        "seed": 7,
     }
     assert content["ascent"].keys() == options.keys()
     defaults = AscentOptions()

@@ -154,6 +154,59 @@ def test_what_else_uses_the_tensor_is_as_it_was() -> None:
     assert not without[:, 4].any()
 
 
+class Statements(nn.Module):
+    """Works in place, with modules whose results nobody takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.block = nn.Sequential(nn.Hardtanh(-0.5, 0.5, inplace=True), nn.ELU(inplace=True))
+        self.same = nn.Identity()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.conv(x)
+        kept = first + 1
+        self.relu(first)
+        second = self.conv(x)
+        self.block(second[:, :3])  # a part of it
+        self.same(kept)  # whose result is not used: the model does nothing with it
+        return first, second + kept
+
+
+@pytest.mark.parametrize("how", ["zero", "mean"])
+@pytest.mark.parametrize("layer", ["relu", "block", "block.1", "block.0"])
+def test_modules_that_work_in_place_are_muted_also_where_their_result_is_not_used(
+    layer: str, how: Any
+) -> None:
+    model = Statements().eval()
+    images = torch.randn(3, 3, 9, 9)
+    live = xw.LiveModel(model, images)
+    means = torch.stack([live.activation(layer, n)[0, 2].double().mean() for n in range(3)])
+    value = 0.0 if how == "zero" else float(means.mean())
+
+    def overwrite(output: Tensor) -> None:  # the hook's own result is not used, either
+        output[:, 2] = value
+
+    expected = by_hand(model, images[:1], {layer: overwrite})
+    with untouched(model):
+        found = live.output(mute=[(layer, 2, how)])
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+    changed = [not torch.equal(*pair) for pair in zip(found, live.output(), strict=True)]
+    assert changed == [layer == "relu", layer != "relu"]
+    assert torch.equal(
+        live.activation(layer, mute=[(layer, 2, how)])[0, 2], torch.full((7, 7), value)
+    )
+    assert torch.equal(live.samples[0].args[0], images[:1])
+
+
+def test_a_module_whose_result_is_not_used_changes_nothing_that_it_has_not_written() -> None:
+    live = xw.LiveModel(Statements().eval(), torch.randn(1, 3, 9, 9))
+    for one, plain in zip(live.output(mute=[("same", 2)]), live.output(), strict=True):
+        assert torch.equal(one, plain)
+
+
 @pytest.mark.parametrize("kind", UNCOPYABLE.values(), ids=UNCOPYABLE)
 def test_models_that_cannot_be_copied(kind: Any) -> None:
     model, mute = Cnn().eval(), [("features.0", 1, "mean")]
