@@ -1029,8 +1029,13 @@ def _detached(value: Any) -> Any:
 
 
 def _copied(inputs: _T) -> _T:
-    """Arguments that a model may write into: the sample is the user's data."""
-    return torch.utils._pytree.tree_map_only(Tensor, Tensor.clone, inputs)
+    """Inputs of their own for a model that begins in place: the samples are the user's."""
+    copies: dict[int, Tensor] = {}  # what is given twice is one tensor for the model, too
+
+    def copy(tensor: Tensor) -> Tensor:
+        return copies.setdefault(id(tensor), tensor.clone())
+
+    return torch.utils._pytree.tree_map_only(Tensor, copy, inputs)
 
 
 def _bytes(value: Any) -> int:

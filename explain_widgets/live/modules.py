@@ -149,6 +149,14 @@ def _items(value: object) -> Iterable[tuple[object, object]]:
     return ()
 
 
+def memory(tensor: Tensor) -> int:
+    """Address of the memory that a tensor looks at; 0: not known."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # sparse, or inside torch.func
+        return 0
+
+
 def shape(tensor: Tensor) -> Shape:
     """The shape; of a nested tensor, which has none, the number of tensors in it."""
     if tensor.is_nested and tensor.layout == torch.strided:

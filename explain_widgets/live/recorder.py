@@ -26,6 +26,7 @@ from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
     in_call_order,
+    memory,
     named_tensors,
     shape,
     with_tensor,
@@ -318,8 +319,8 @@ class Recorder:
             self.edges[spot] = get_gradient_edge(tensor)
             return tensor
         begun = self._watch_gradient(spot, tensor, running)
-        memory = {_memory(given) for given, _ in running.inputs}
-        if begun is not tensor and (tensor._is_view() or _memory(tensor) in memory):
+        inputs = {memory(given) for given, _ in running.inputs}
+        if begun is not tensor and (tensor._is_view() or memory(tensor) in inputs):
             parted = (tensor.detach(), begun.detach())
             self._parted.extend((alias, version(alias)) for alias in parted)
         return begun
@@ -346,9 +347,9 @@ def _is_handed_on(tensor: Tensor, running: _Running) -> bool:
 
 def _is_written(tensor: Tensor, running: _Running) -> bool:
     """Whether it lies in the memory of an input that was written into while the module ran."""
-    memory = _memory(tensor)
-    return memory != 0 and any(
-        _memory(given) == memory and version(given) != before for given, before in running.inputs
+    place = memory(tensor)
+    return place != 0 and any(
+        memory(given) == place and version(given) != before for given, before in running.inputs
     )
 
 
@@ -362,14 +363,6 @@ def _storage_bytes(tensor: Tensor) -> int:
         return tensor.untyped_storage().nbytes()
     except (RuntimeError, NotImplementedError):
         return -1
-
-
-def _memory(tensor: Tensor) -> int:
-    """Address of the memory that a tensor looks at; 0: not known."""
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # sparse, or inside torch.func
-        return 0
 
 
 class _Clock:

@@ -166,6 +166,25 @@ def test_the_snapshot_sees_a_global_hook() -> None:
 # --- every question ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("question", ["output", "activation", "muted"])
+def test_the_samples_of_a_model_that_begins_in_place(question: str) -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Hardtanh(-0.5, 0.5, inplace=True)).eval()
+    images = torch.randn(2, 3, 6, 6)
+    before = images.clone()
+    expected = model(images[:1].clone())
+    live = LiveModel(model, images)
+    ask: dict[str, Callable[[], Any]] = {
+        "output": live.output,
+        "activation": lambda: live.activation(""),
+        "muted": lambda: live.output(mute=[("0", 1)]),
+    }
+    found = ask[question]()
+    assert torch.equal(images, before)
+    if question == "muted":
+        expected[:, 1] = 0
+    assert torch.equal(found, expected)
+
+
 @every_kind_and_question
 def test_after_a_normal_run(kind: Any, question: Any) -> None:
     model = busy_model(kind)
