@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import operator
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,6 +49,8 @@ class FeatureLayer:
         How the entry is laid out as channels of maps.
     has_filters
         Whether `LiveModel.filters` shows its weights.
+    layouts
+        Of each entry, by name: the layout that is chosen for it under "", and all that fit.
     """
 
     name: str
@@ -56,6 +59,7 @@ class FeatureLayer:
     entries: tuple[str, ...]
     layout: Layout
     has_filters: bool
+    layouts: Mapping[str, Mapping[str, Layout]] = field(hash=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -140,11 +144,17 @@ class FeatureReader:
             if shown:
                 first = call.default if call.default in shown else shown[0]
                 assert first is not None
-                layout = layouts.layout(call.name, first.name)
-                names = tuple(entry.name for entry in shown)
-                filters = geometry(modules[call.path]) is not None
+                fitting = {entry.name: layouts.fitting(call.name, entry.name) for entry in shown}
                 found.append(
-                    FeatureLayer(call.name, types[call.path], first.name, names, layout, filters)
+                    FeatureLayer(
+                        name=call.name,
+                        type=types[call.path],
+                        entry=first.name,
+                        entries=tuple(fitting),
+                        layout=fitting[first.name][""],
+                        has_filters=geometry(modules[call.path]) is not None,
+                        layouts=fitting,
+                    )
                 )
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from explain_widgets.analysis.feature_maps import Layout, choose_layout
+from explain_widgets.analysis.feature_maps import Layout, choose_layout, fitting_layouts
 from explain_widgets.analysis.layout_rules import Axes, Known, axes_by_kind, axes_of
 from explain_widgets.analysis.patches import ImageGrid
 from explain_widgets.live.entries import Call, Calls
@@ -63,11 +63,17 @@ class Layouts:
         ValueError
             When ``layout`` does not fit the shape, or the tensor is empty.
         """
+        return choose_layout(*self._facts(call, entry), layout)
+
+    def fitting(self, call: str, entry: str) -> dict[str, Layout]:
+        """The layouts of an entry by name: the chosen one under "", and all that fit."""
+        return {"": self.layout(call, entry), **fitting_layouts(*self._facts(call, entry))}
+
+    def _facts(self, call: str, entry: str) -> tuple[Shape, Known]:
+        """The shape of an entry, and what is known of it beside."""
         found = next(e for e in self.calls[call].entries if e.name == entry)
         known = self._known.get((call, entry), Known())
-        return choose_layout(
-            found.shape, replace(known, grid=self._grid(call, found.shape)), layout
-        )
+        return found.shape, replace(known, grid=self._grid(call, found.shape))
 
     def _decide(self) -> None:
         ended = sorted((c for c in self.calls.values() if c.ended >= 0), key=lambda c: c.ended)

@@ -9,7 +9,7 @@ export const DEFAULTS: AscentOptions = {
 
 const LAYER = {
   ...{ name: "conv", type: "Conv2d", words: "2 channels of 2 × 2", size: "2 × 2 × 2" },
-  ...{ channels: 2, height: 2, width: 2, entries: [""], entry: "", layouts: [] },
+  ...{ channels: 2, height: 2, width: 2, entries: [""], entry: "", layouts: { "": [] } },
 };
 
 const CHANNEL = {

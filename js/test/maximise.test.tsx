@@ -37,7 +37,7 @@ async function show(): Promise<void> {
   el = document.createElement("div");
   document.body.append(el);
   model = new FakeModel({
-    ...{ sample: 0, layer: 0, entry: "", layout: "", slice: 0, channel: 0, show: "activation" },
+    ...{ sample: 0, layer: 0, entry: "", map_layout: "", slice: 0, channel: 0, show: "activation" },
     ...{ target: null, order: "index", scale: "layer", muted: [], colormap: "RdBu_r", colormaps: [] },
     ...{ sample_count: 1, can_append: false },
   });

@@ -13,6 +13,7 @@ from snapshot import untouched
 from torch import Tensor, nn
 
 import explain_widgets as xw
+from explain_widgets.analysis.feature_maps import maps_of
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.pictures.quantise import signed_picture
 
@@ -265,6 +266,54 @@ def test_no_second_forward_for_another_layer_channel_or_order(
     for layer, order in ((0, "mean"), (2, "maximum"), (3, "index")):
         talk.ask("maps", page(layer=layer, order=order))
     assert runs == []
+
+
+class Reads(nn.Module):
+    """A recurrent layer with all its outputs, and a linear one after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(5, 6, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(self.cells(x)[0])
+        return result
+
+
+def test_the_menu_of_layouts_offers_what_fits_what_is_known_of_each_entry() -> None:
+    explorer: Any = xw.FeatureExplorer(Reads().eval(), torch.randn(2, 7, 5), layer_name="cells")
+    talk = Conversation(explorer)
+    content, _ = talk.ask("sample", {"sample": 0})
+    offered = content["layers"][explorer.layer]["layouts"]
+    assert set(offered) == {"0", "1.0", "1.1"}
+    words = {name: {one["name"]: one["words"] for one in found} for name, found in offered.items()}
+    assert words["0"][""] == "6 units × 2 directions over 7 steps"
+    assert words["1.0"][""] == "6 units in 2 layers × 2 directions"
+    assert not words["0"].keys() & {"steps", "tokens"}  # shown as the chosen one
+    for entry, found in offered.items():
+        assert len({one["words"] for one in found}) == len(found) > 1
+        for one in found:
+            layout = explorer.live.layout("cells", 0, entry, one["name"] or None)
+            assert (one["words"], one["channels"]) == (layout.words, layout.channels)
+            asked = {"layer": explorer.layer, "entry": entry, "map_layout": one["name"]}
+            content, arrays = talk.ask("maps", page(**asked, sample=0))
+            assert content["words"] == one["words"]
+            tensor = explorer.live.activation("cells", 0, entry=entry)
+            maps = maps_of(tensor, layout)[:, 0].numpy()
+            np.testing.assert_array_equal(arrays["maps"], signed_picture(maps).levels)
+    explorer.close()
+
+
+def test_another_layout_has_its_own_channels(explorer: Any) -> None:
+    explorer.map_layout = "channels_last"  # of (1, 6, 11, 13)
+    explorer.channel = 12
+    assert torch.equal(explorer.data()["map"], explorer.live.activation("conv1", 0)[0, ..., 12])
+    explorer.map_layout = ""
+    assert explorer.channel == 5
+    with pytest.raises(traitlets.TraitError, match="map_layout must be one of channels_first, "):
+        explorer.map_layout = "states"
+    explorer.layout.width = "50%"  # as of any widget
 
 
 def test_tokens_and_units_have_maps_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.figure
@@ -9,6 +10,7 @@ import torch
 import traitlets
 
 from explain_widgets.analysis.channels import ORDERS
+from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.analysis.mosaic import mosaic
 from explain_widgets.export.maps import maps_figure
 from explain_widgets.live.errors import ExplainError
@@ -24,7 +26,7 @@ from explain_widgets.widgets.layers import LayerExplorer, in_range
 _STILL_MAPS = 64
 _STILL_PIXELS = 32
 _FIGURE_PIXELS = 128
-_PLACE = ("sample", "layer", "entry", "layout", "show", "target", "slice", "muted")
+_PLACE = ("sample", "layer", "entry", "map_layout", "show", "target", "slice", "muted")
 
 
 class FeatureExplorer(LayerExplorer):
@@ -51,8 +53,10 @@ class FeatureExplorer(LayerExplorer):
     entry = traitlets.Unicode("").tag(sync=True)
     """Of a layer that returns several tensors, the one by this name; "": the first."""
 
-    layout = traitlets.Unicode("").tag(sync=True)
-    """Name of the layout (``"channels_last"``, …) where another is wanted than the one chosen."""
+    map_layout = traitlets.Unicode("").tag(sync=True)
+    """Name of the layout (``"channels_last"``, …) where another is wanted than the one chosen.
+
+    (``layout`` is what it is of every widget: its place on the page.)"""
 
     slice = traitlets.Int(0).tag(sync=True)
     """Of volumes: which slice."""
@@ -188,6 +192,14 @@ class FeatureExplorer(LayerExplorer):
             raise traitlets.TraitError(f"entry must be one of {', '.join(entries)}, not {name!r}.")
         return name
 
+    @traitlets.validate("map_layout")
+    def _check_map_layout(self, proposal: Any) -> str:
+        name = str(proposal["value"])
+        if name not in self._layouts():
+            names = ", ".join(one for one in self._layouts() if one)
+            raise traitlets.TraitError(f"map_layout must be one of {names}, not {name!r}.")
+        return name
+
     @traitlets.validate("muted")
     def _check_muted(self, proposal: Any) -> list[Any]:
         try:
@@ -198,8 +210,18 @@ class FeatureExplorer(LayerExplorer):
     @traitlets.observe("layer")
     def _keep_channel(self, change: Any) -> None:
         # Entries, layouts and slices are of one layer.
-        self.entry, self.layout, self.slice = "", "", 0
+        self.entry, self.map_layout, self.slice = "", "", 0
+        self._stay_within(change)
+
+    @traitlets.observe("entry", "map_layout")
+    def _stay_within(self, change: Any) -> None:
         self.channel = min(self.channel, self._channels() - 1)
 
     def _channels(self) -> int:
-        return self.layers[self.layer].channels
+        layouts = self._layouts()
+        return layouts.get(self.map_layout, layouts[""]).channels
+
+    def _layouts(self) -> Mapping[str, Layout]:
+        """The layouts of the entry that is looked at, by name."""
+        layer = self.layers[self.layer]
+        return layer.layouts.get(self.entry, layer.layouts[layer.entry])

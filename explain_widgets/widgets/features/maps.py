@@ -104,7 +104,7 @@ class MapReader:
             sample,
             layers[index].name,
             str(selection.get("entry") or ""),
-            str(selection.get("layout") or ""),
+            str(selection.get("map_layout") or ""),
             show,
             selection.get("target"),
             int(selection.get("slice") or 0),

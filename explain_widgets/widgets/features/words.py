@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment, AxisAlignment
 from explain_widgets.analysis.channels import ChannelStatistics, Position
-from explain_widgets.analysis.feature_maps import fitting_layouts
+from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.widgets.features.maps import NAMES, MapsOf
@@ -30,8 +30,23 @@ def layer_message(layer: FeatureLayer) -> dict[str, Any]:
         "width": layer.width,
         "entries": list(layer.entries),
         "entry": layer.entry,
-        "layouts": [(name, one.words) for name, one in fitting_layouts(layer.shape).items()],
+        "layouts": {
+            entry: [
+                {"name": name, "words": one.words, "channels": one.channels}
+                for name, one in _told_apart(layouts).items()
+            ]
+            for entry, layouts in layer.layouts.items()
+        },
     }
+
+
+def _told_apart(layouts: Mapping[str, Layout]) -> dict[str, Layout]:
+    """Without those that differ from one before in words alone: they are shown alike."""
+    found: dict[tuple[Any, ...], str] = {}
+    for name, one in layouts.items():
+        shown = tuple((axis.size, axis.of, axis.place) for axis in one.axes)
+        found.setdefault((shown, one.grid), name)
+    return {name: layouts[name] for name in found.values()}
 
 
 def size_of(layer: FeatureLayer) -> str:

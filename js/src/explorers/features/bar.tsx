@@ -1,7 +1,7 @@
 import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
-import type { FeatureStore } from "./store";
+import { type FeatureStore, layoutsOf } from "./store";
 import type { Layer, MapScale, Order, Show } from "./types";
 
 const SHOWN = [
@@ -48,7 +48,7 @@ function Parts({ store }: { store: FeatureStore }) {
   const { selection, sheet, lost } = store.state;
   const { layer } = store;
   const disabled = lost !== null;
-  const layouts = layer?.layouts ?? [];
+  const layouts = layer === null ? [] : layoutsOf(layer, selection);
   return (
     <>
       {layer !== null && layer.entries.length > 1 && (
@@ -58,17 +58,17 @@ function Parts({ store }: { store: FeatureStore }) {
           value={selection.entry || layer.entry}
           options={layer.entries.map((name) => [name, name])}
           disabled={disabled}
-          onPick={(entry, event) => store.move({ entry, layout: "", slice: 0 }, event)}
+          onPick={(entry, event) => store.move({ entry, map_layout: "", slice: 0 }, event)}
         />
       )}
       {layouts.length > 1 && (
         <Picker
           label="Layout"
           labelled
-          value={selection.layout}
-          options={[["", "chosen"], ...layouts]}
+          value={layouts.some(({ name }) => name === selection.map_layout) ? selection.map_layout : ""}
+          options={layouts.map(({ name, words }) => [name, words])}
           disabled={disabled}
-          onPick={(layout, event) => store.move({ layout, slice: 0 }, event)}
+          onPick={(map_layout, event) => store.move({ map_layout, slice: 0 }, event)}
         />
       )}
       {sheet !== null && sheet.slices > 1 && (

@@ -11,6 +11,7 @@ import type {
   ChannelContent,
   InView,
   Layer,
+  LayoutChoice,
   MapsContent,
   Maximised,
   Muted,
@@ -21,7 +22,7 @@ import type {
   State,
 } from "./types";
 
-const PLACE = ["sample", "layer", "entry", "layout", "slice", "show", "target", "muted"] as const;
+const PLACE = ["sample", "layer", "entry", "map_layout", "slice", "show", "target", "muted"] as const;
 const TRAITS = [...PLACE, "channel", "order", "scale", "colormap"] as const;
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["sample", "maps", "channel", "colormap", "image", "change"];
@@ -33,6 +34,18 @@ const FIRST_VIEW: InView = { places: [0, 64], width: 96, height: 96, columns: 8 
 const REST = 150;
 
 const clamp = (value: number, count: number) => Math.max(0, Math.min(count - 1, value));
+
+/** The layouts of the entry that is looked at, the chosen one first. */
+export function layoutsOf(layer: Layer, { entry }: Pick<Selection, "entry">): LayoutChoice[] {
+  return layer.layouts[entry] ?? layer.layouts[layer.entry] ?? [];
+}
+
+function channelsOf(layer: Layer | undefined, selection: Selection): number {
+  if (layer === undefined) return 1;
+  const layouts = layoutsOf(layer, selection);
+  const picked = layouts.find(({ name }) => name === selection.map_layout) ?? layouts[0];
+  return picked?.channels ?? layer.channels;
+}
 
 /** The feature explorer without its looks. */
 export class FeatureStore extends ExplorerStore<Selection, State> {
@@ -79,7 +92,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
 
   /** Another layer: what was picked of the old one is not of this one. */
   pickLayer(layer: number, event?: Event): void {
-    this.move({ layer, entry: "", layout: "", slice: 0 }, event);
+    this.move({ layer, entry: "", map_layout: "", slice: 0 }, event);
   }
 
   howMuted(layer: string, channel: number): How | null {
@@ -168,7 +181,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     const layers = content?.sample === wanted.sample ? content.layers : [];
     if (layers.length === 0) return wanted;
     const layer = clamp(wanted.layer, layers.length);
-    return { ...wanted, layer, channel: clamp(wanted.channel, layers[layer]?.channels ?? 1) };
+    return { ...wanted, layer, channel: clamp(wanted.channel, channelsOf(layers[layer], wanted)) };
   }
 
   protected override askAll(began: number): void {
@@ -185,7 +198,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     }
     if (differs(...PLACE, "order", "scale")) this.askMaps(began);
     if (differs(...PLACE, "channel")) this.askChannel(began);
-    if (differs("layer", "entry", "layout", "slice", "channel")) this.askAcrossSoon();
+    if (differs("layer", "entry", "map_layout", "slice", "channel")) this.askAcrossSoon();
   }
 
   protected override forget(): void {
@@ -212,11 +225,20 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   /** Where in the model a request looks, and at what. */
   private place() {
     const { content, selection } = this.state;
-    const { layer, entry, layout, slice, show, target, muted } = this.clamped({
+    const { layer, entry, map_layout, slice, show, target, muted } = this.clamped({
       ...selection,
       sample: content?.sample ?? selection.sample,
     });
-    return { sample: content?.sample ?? selection.sample, layer, entry, layout, slice, show, target, muted };
+    return {
+      sample: content?.sample ?? selection.sample,
+      layer,
+      entry,
+      map_layout,
+      slice,
+      show,
+      target,
+      muted,
+    };
   }
 
   private askMaps(began: number): void {
@@ -290,7 +312,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
 
   private askChannel(began: number): void {
     if (this.layer === null) return;
-    const channel = clamp(this.state.selection.channel, this.layer.channels);
+    const channel = clamp(this.state.selection.channel, channelsOf(this.layer, this.state.selection));
     this.ask("channel", { ...this.place(), channel }, began, ({ arrays, content }) => {
       const map = pick(arrays, "map", "uint8");
       const edges = pick(arrays, "edges", "float32")?.data;

@@ -12,7 +12,7 @@ export type Muted = [layer: string, channel: number, how: How];
 export interface Selection extends SharedSelection {
   layer: number;
   entry: string;
-  layout: string;
+  map_layout: string;
   slice: number;
   channel: number;
   show: Show;
@@ -33,8 +33,14 @@ export interface Layer {
   width: number;
   entries: string[];
   entry: string;
-  /** Layouts that its shape allows, by name, in words. */
-  layouts: [name: string, words: string][];
+  /** Of each entry, the layouts that fit: the chosen one first, its name is "". */
+  layouts: Record<string, LayoutChoice[]>;
+}
+
+export interface LayoutChoice {
+  name: string;
+  words: string;
+  channels: number;
 }
 
 /** How the input that maximises a channel is sought. */
