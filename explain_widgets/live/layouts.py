@@ -66,8 +66,16 @@ class Layouts:
         return choose_layout(*self._facts(call, entry), layout)
 
     def fitting(self, call: str, entry: str) -> dict[str, Layout]:
-        """The layouts of an entry by name: the chosen one under "", and all that fit."""
-        return {"": self.layout(call, entry), **fitting_layouts(*self._facts(call, entry))}
+        """The layouts of an entry by name: the chosen one under "", and all that fit.
+
+        Hidden states and attention weights alone where it may be some.
+        """
+        shape, known = self._facts(call, entry)
+        chosen = self.layout(call, entry)
+        found = fitting_layouts(shape, known)
+        may_be = {"states": known.kind == "states", "heads": known.kind in ("attention", "other")}
+        fitting = {n: one for n, one in found.items() if may_be.get(n, True) or n == chosen.name}
+        return {"": chosen, **fitting}
 
     def _facts(self, call: str, entry: str) -> tuple[Shape, Known]:
         """The shape of an entry, and what is known of it beside."""

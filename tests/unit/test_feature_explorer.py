@@ -291,6 +291,8 @@ def test_the_menu_of_layouts_offers_what_fits_what_is_known_of_each_entry() -> N
     assert words["0"][""] == "6 units × 2 directions over 7 steps"
     assert words["1.0"][""] == "6 units in 2 layers × 2 directions"
     assert not words["0"].keys() & {"steps", "tokens"}  # shown as the chosen one
+    head = content["layers"][explorer.layer + 1]["layouts"][""]  # no hidden states, no attention
+    assert [one["name"] for one in head] == ["", "channels_first", "maps"]
     for entry, found in offered.items():
         assert len({one["words"] for one in found}) == len(found) > 1
         for one in found:

@@ -44,7 +44,7 @@ def _told_apart(layouts: Mapping[str, Layout]) -> dict[str, Layout]:
     """Without those that differ from one before in words alone: they are shown alike."""
     found: dict[tuple[Any, ...], str] = {}
     for name, one in layouts.items():
-        shown = tuple((axis.size, axis.of, axis.place) for axis in one.axes)
+        shown = tuple((axis.size, axis.of, axis.place) for axis in one.axes if axis.size > 1)
         found.setdefault((shown, one.grid), name)
     return {name: layouts[name] for name in found.values()}
 
