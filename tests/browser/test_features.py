@@ -88,6 +88,22 @@ def test_gradients_layers_and_channels_are_picked_by_hand(shown):
     assert_drawn(page, explorer, maps_of(page, "live.gradient('0')[0]"), range(6))
 
 
+def test_a_chart_follows_what_is_picked_by_hand(shown):
+    page, explorer = shown
+    page.run("import time\nchart = explorer.chart('histogram')\nchart")
+    expect(page.page.locator(".bqplot rect.bar, .bqplot .bar").first).to_be_visible()
+    page.ready(explorer)
+    explorer.get_by_role("option", name="9, ", exact=True).click()
+    page.ready(explorer)
+    # beside the cells, a moment after the picture
+    wait = "[time.sleep(0.02) for _ in range(500) if '9' not in chart.axes[0].label]"
+    assert page.run(f"{wait}\nchart.axes[0].label") == "'activation, channel 9'"
+    counts = maps_of(page, "torch.tensor(chart.marks[0].y.sum(0))")
+    assert counts.sum() == 64
+    shown_bars = page.page.locator(".bqplot .bargroup").count()
+    assert shown_bars == len(counts)
+
+
 def test_a_muted_channel_shows_what_changes_and_is_put_back(shown):
     page, explorer = shown
     before = page.run("json.dumps([p.sum().item() for p in model.parameters()])")
@@ -111,6 +127,58 @@ def test_what_maximises_a_channel_is_sought_and_can_be_stopped(shown):
     explorer.get_by_role("option", name="2, ", exact=True).click()  # the widget answers meanwhile
     page.ready(explorer)
     assert page.run("explorer.channel") == "2"
+
+
+READS = """
+from explain_widgets.analysis.feature_maps import maps_of
+
+class Reads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.LSTM(5, 6, num_layers=2, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        out, (hidden, cell) = self.cells(x)
+        return {"out": out, "cell": cell}
+
+torch.manual_seed(1)
+texts = xw.LiveModel(Reads().eval(), torch.randn(2, 7, 5))
+reading = xw.FeatureExplorer(texts, layer_name="cells")
+
+def shown(layer, entry, name=None):
+    tensor = texts.activation(layer, reading.sample, entry=entry)
+    return maps_of(tensor, texts.layout(layer, reading.sample, entry, name))[:, 0]
+
+reading
+"""
+
+
+def test_entries_and_layouts_are_picked_by_hand(shown):
+    page, _ = shown
+    page.run(READS)
+    explorer = page.explorer(1)
+    assert_drawn(page, explorer, maps_of(page, "shown('cells', '0')"), range(12))
+    explorer.get_by_label("Entry").select_option("1.0")  # the hidden states of a tuple in a tuple
+    page.ready(explorer)
+    assert page.run("reading.entry") == "'1.0'"
+    assert_drawn(page, explorer, maps_of(page, "shown('cells', '1.0')"), range(6))
+    explorer.get_by_role("listbox", name="Layers").get_by_text("(model)").click()
+    explorer.get_by_label("Entry").select_option("cell")  # of a dict
+    page.ready(explorer)
+    assert_drawn(page, explorer, maps_of(page, "shown('', 'cell')"), range(6))
+    explorer.get_by_label("Entry").select_option("out")
+    explorer.get_by_label("Layout").select_option("channels_first")
+    page.ready(explorer)
+    expect(explorer.locator(".xw-maps canvas")).to_have_count(7)
+    assert page.run("reading.map_layout") == "'channels_first'"
+    assert_drawn(page, explorer, maps_of(page, "shown('', 'out', 'channels_first')"), range(7))
+    explorer.get_by_role("option", name="6, ", exact=True).click()
+    page.ready(explorer)
+    explorer.get_by_label("Layout").select_option("")
+    page.ready(explorer)
+    assert page.run("reading.map_layout, reading.channel") == "('', 6)"
+    assert_drawn(page, explorer, maps_of(page, "shown('', 'out')"), range(12))
+    assert not [line for line in page.console if line.startswith(("error", "exception"))]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
