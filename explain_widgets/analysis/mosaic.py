@@ -99,13 +99,13 @@ def bin_edges(count: int, most: int) -> list[int]:
     return [*range(0, count, -(-count // most)), count]
 
 
-def fitting_size(count: int, height: int, width: int, most: int = 400_000) -> tuple[int, int]:
+def fitting_size(count: int, height: int, width: int, most: int = 400 * 1024) -> tuple[int, int]:
     """(height, width) for ``count`` maps that together are at most so many pixels, for `mosaic`.
 
     Examples
     --------
     >>> fitting_size(64, 224, 224)
-    (79, 79)
+    (80, 80)
     """
     scale = min(1.0, (most / (count * height * width)) ** 0.5)
     rows = max(1, int(height * scale))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -878,6 +878,19 @@ class LiveModel(Trust):
         # Wherever it was made: a cell that runs in the notebook's thread is beside both.
         other._runner.home = self.home
         return other
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Several questions as one: whether the model has changed is asked once, at its beginning.
+
+        Nobody else asks meanwhile, so it is not to be kept open for long.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(2, 4))
+        >>> with live.reading(): both = live.activation(""), live.gradient("", target=0)
+        """
+        return self._reading()
 
     @property
     def home(self) -> Home:

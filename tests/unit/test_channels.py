@@ -245,7 +245,7 @@ def test_a_page_stays_below_its_bytes() -> None:
         rows, columns = fitting_size(count, height, width)
         assert rows <= height
         assert columns <= width
-        assert count * rows * columns <= max(400_000, count)
+        assert count * rows * columns <= max(400 * 1024, count)
     assert fitting_size(16, 28, 28) == (28, 28)
     assert fitting_size(64, 224, 224) == (79, 79)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -80,16 +81,21 @@ class FeatureAnswers(Answers):
 
     def answer_maps(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """A page of maps, pooled to the pixels they are drawn with, and the order of all."""
-        of, order = self.reader.of(selection), selection["order"]
-        maps = self.reader.maps(of)
         scores: Tensor | None = None
-        if order == "variance" and of.show != "filters":
-            for found in self.reader.variance_steps(of):
+        if selection["order"] == "variance" and selection.get("show") != "filters":
+            for found in self.reader.variance_steps(self.reader.of(selection)):
                 scores = found
                 yield None
-        else:
+        with self._live.reading():
+            page = self._page(selection, scores)
+        yield page
+
+    def _page(self, selection: dict[str, Any], scores: Tensor | None) -> Reply:
+        """``scores``: the variances, where channels are ordered by them."""
+        of, order = self.reader.of(selection), selection["order"]
+        maps = self.reader.maps(of)
+        if scores is None:
             scores = self.reader.scores(of, order)
-        assert scores is not None
         channels = self.reader.order(of, scores, order)
         start = int(selection["from"])
         page = channels[start : start + int(selection["count"])]
@@ -101,7 +107,7 @@ class FeatureAnswers(Answers):
         slices = self.reader.volume(of).shape[1]
         words = self.reader.words(of)
         reduced = reduction(maps.shape[1:], tile.shape[1:])
-        yield Reply(
+        return Reply(
             {
                 "words": words,
                 "channels": len(maps),
@@ -131,6 +137,10 @@ class FeatureAnswers(Answers):
 
     def answer_channel(self, selection: dict[str, Any]) -> Reply:
         """One channel: its map, its numbers, their histogram, and where it lies on the input."""
+        with self._live.reading():
+            return self._channel(selection)
+
+    def _channel(self, selection: dict[str, Any]) -> Reply:
         of, channel = self.reader.of(selection), int(selection["channel"])
         maps = self.reader.maps(of)
         own = picked(maps, channel)
@@ -245,8 +255,14 @@ class FeatureAnswers(Answers):
 
 def _largest(maps: Tensor) -> float:
     """The largest finite magnitude of a layer: what all its pages are drawn to."""
-    finite = maps[maps.isfinite()] if not bool(maps.isfinite().all()) else maps
-    return float(finite.abs().max()) if finite.numel() else 0.0
+    if not maps.numel():
+        return 0.0
+    low, high = map(float, maps.aminmax())  # one quick pass; NaN goes through
+    largest = max(-low, high)
+    if not math.isfinite(largest):
+        finite = maps[maps.isfinite()]
+        largest = float(finite.abs().max()) if finite.numel() else 0.0
+    return largest
 
 
 def _page_size(size: Any, count: int, maps: Tensor) -> tuple[int, int]:
