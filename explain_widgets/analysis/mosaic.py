@@ -55,7 +55,7 @@ def mosaic(
 
 
 # Numbers that are pooled at once: what lies between shall stay in the processor's cache.
-_BLOCK = 2**19
+_BLOCK = 2**20
 
 
 def _pooled(maps: Tensor, rows: list[int], columns: list[int], reduce: MapReduce) -> Tensor:
@@ -78,7 +78,11 @@ def _strongest(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
     if bool(maps.min() >= 0):  # as after a ReLU
         return highest
     lowest = gather_bins(gather_bins(maps, rows, 1, "min"), columns, 2, "min")
-    return torch.where(-lowest > highest, lowest, highest)
+    # By its size and its sign: choosing number by number, which `where` does, takes ten times as
+    # long on a processor that guesses what is next.
+    opposite = -lowest
+    sign = (highest >= opposite).to(maps.dtype) - 0.5
+    return torch.maximum(highest, opposite).copysign(sign)
 
 
 def bin_edges(count: int, most: int) -> list[int]:

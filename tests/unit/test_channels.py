@@ -234,6 +234,17 @@ def test_what_is_not_finite_stays_so() -> None:
             assert not small[0, 1, 1].isfinite()
 
 
+def test_the_strongest_of_two_is_the_larger_and_of_equals_the_positive() -> None:
+    numbers = [-torch.inf, -3e38, -2.0, -1.0, -1e-40, 0.0, 1e-40, 1.0, 2.0, 3e38, torch.inf]
+    for a in numbers:
+        for b in numbers:
+            found = float(mosaic(torch.tensor([[[a, b], [-1e-42, -1e-42]]]), None, (1, 1)))
+            a32, b32 = (float(torch.tensor(one)) for one in (a, b))
+            assert found == max((a32, b32), key=lambda one: (abs(one), one)) or (
+                a == b == 0 and abs(found) < 1e-41
+            )
+
+
 def test_a_page_stays_below_its_bytes() -> None:
     for count, height, width in (
         (64, 224, 224),
@@ -247,7 +258,8 @@ def test_a_page_stays_below_its_bytes() -> None:
         assert columns <= width
         assert count * rows * columns <= max(400 * 1024, count)
     assert fitting_size(16, 28, 28) == (28, 28)
-    assert fitting_size(64, 224, 224) == (79, 79)
+    assert fitting_size(64, 224, 224) == (80, 80)
+    assert fitting_size(512, 28, 28) == (28, 28)
 
 
 def test_bins_are_as_many_as_fit() -> None:
