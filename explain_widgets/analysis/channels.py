@@ -69,6 +69,24 @@ def channel_statistics(values: Tensor) -> ChannelStatistics:
     )
 
 
+def finite_means(values: Tensor) -> Tensor:
+    """The mean of the finite numbers of every channel of (channels, …), (channels,).
+
+    That of `channel_statistics`, which takes several times as long to tell more.
+
+    Examples
+    --------
+    >>> finite_means(torch.tensor([[0.0, 2.0], [torch.inf, 3.0]])).tolist()
+    [1.0, 3.0]
+    """
+    flat = _floating(values).flatten(1)
+    means = flat.mean(1)
+    rows = (~means.isfinite()).nonzero().flatten()
+    if len(rows):
+        means[rows] = channel_statistics(flat[rows]).mean
+    return means
+
+
 def channel_scores(
     values: Tensor,
     order: Order,

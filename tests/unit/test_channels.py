@@ -13,6 +13,7 @@ from explain_widgets.analysis.channels import (
     ORDERS,
     channel_scores,
     channel_statistics,
+    finite_means,
     histogram,
     histogram_edges,
     rank,
@@ -61,6 +62,17 @@ def test_statistics_are_of_what_is_finite() -> None:
     for name in ("minimum", "maximum", "mean", "positive", "zeros"):
         assert torch.isnan(getattr(found, name)[2])
         assert torch.equal(getattr(found, name)[4:], getattr(channel_statistics(maps()), name)[4:])
+
+
+def test_means_are_over_finite_numbers() -> None:
+    values = maps()
+    values[1, 0, 0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    values[2] = torch.nan
+    known = np.where(np.isfinite(values), values.double().numpy(), np.nan)
+    expected = [
+        np.mean(one[np.isfinite(one)]) if np.isfinite(one).any() else np.nan for one in known
+    ]
+    np.testing.assert_allclose(finite_means(values), expected, rtol=1e-5)
 
 
 def test_integers_have_statistics() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
-from explain_widgets.analysis.channels import channel_statistics, rank, strongest
+from explain_widgets.analysis.channels import finite_means, rank, strongest
 from explain_widgets.analysis.mosaic import fitting_size, mosaic
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
@@ -148,7 +148,7 @@ class FeatureAnswers(Answers):
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
         edges, counts = binned(own)
         alignment = self._alignment(of)
-        found = channel_statistics(maps)
+        means = finite_means(maps)
         arrays: dict[str, Any] = {
             "map": signed_picture(tile[None], _largest(maps)),
             "edges": exact(edges),
@@ -161,7 +161,7 @@ class FeatureAnswers(Answers):
                 "name": self.reader.name(of, channel),
                 "height": own.shape[0],
                 "width": own.shape[1],
-                "statistics": statistics_message(found, channel, rank(found.mean, channel)),
+                "statistics": statistics_message(own, rank(means, channel), len(means)),
                 "strongest": [
                     position_message(one, alignment) for one in strongest(own, _STRONGEST)
                 ],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment, AxisAlignment
-from explain_widgets.analysis.channels import ChannelStatistics, Position
+from explain_widgets.analysis.channels import Position, channel_statistics
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
@@ -79,11 +79,12 @@ def reduction(size: Sequence[int], drawn: Sequence[int]) -> str:
     return f"strongest of {per[0]:.3g} × {per[1]:.3g} numbers per pixel"
 
 
-def statistics_message(found: ChannelStatistics, channel: int, place: int) -> list[dict[str, Any]]:
-    """The statistics of one channel as they are shown, with what they mean."""
+def statistics_message(own: Tensor, place: int, count: int) -> list[dict[str, Any]]:
+    """The statistics of one channel as they are shown, with what they mean.
 
-    def of(values: Tensor) -> float:
-        return float(values[channel])
+    ``place``: its rank by the mean among ``count`` channels.
+    """
+    found, of = channel_statistics(own[None]), float
 
     rows = [
         ("Positive", f"{100 * of(found.positive):.0f} %", "Share of its numbers above 0."),
@@ -93,11 +94,11 @@ def statistics_message(found: ChannelStatistics, channel: int, place: int) -> li
         ("Mean", _number(of(found.mean)), "The mean of its numbers."),
         (
             "Rank by mean",
-            f"{place} of {len(found.mean)}",
+            f"{place} of {count}",
             "Among the channels of this layer, the largest mean first.",
         ),
     ]
-    nonfinite = int(found.nonfinite[channel])
+    nonfinite = int(found.nonfinite)
     if nonfinite:
         rows.append(("Not finite", str(nonfinite), "NaN and Inf, in a colour of their own."))
     return [{"name": name, "text": text, "definition": what} for name, text, what in rows]
