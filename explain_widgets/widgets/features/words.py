@@ -140,4 +140,5 @@ def _shares(axis: AxisAlignment, count: int) -> tuple[float, float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    text = f"{value:.4g}" if math.isfinite(value) else str(value)
+    return text.replace("-", "−")

@@ -89,39 +89,43 @@ function Options({ store, disabled }: { store: FeatureStore; disabled: boolean }
         {"Options"}
         {count > 0 && <span class="xw-note">{` · ${count} changed`}</span>}
       </summary>
-      <Picker
-        label="Begin with"
-        labelled
-        value={ascent.start}
-        options={STARTS}
-        disabled={disabled}
-        onPick={(start) => store.setAscent({ start: start as AscentOptions["start"] })}
-      />
-      <Picker
-        label="Learn"
-        labelled
-        value={ascent.parametrisation}
-        options={PARAMETRISATIONS}
-        disabled={disabled}
-        onPick={(learnt) => store.setAscent({ parametrisation: learnt as AscentOptions["parametrisation"] })}
-      />
-      {NUMBERS.map((option) => (
-        <NumberBox
-          key={option.name}
-          option={option}
-          value={ascent[option.name]}
+      <div class="xw-option-grid">
+        <Picker
+          label="Begin with"
+          labelled
+          value={ascent.start}
+          options={STARTS}
           disabled={disabled}
-          onSet={(value) => store.setAscent({ [option.name]: value })}
+          onPick={(start) => store.setAscent({ start: start as AscentOptions["start"] })}
         />
-      ))}
-      <button
-        type="button"
-        class="xw-button"
-        disabled={disabled || count === 0}
-        onClick={() => store.resetAscent()}
-      >
-        Defaults
-      </button>
+        <Picker
+          label="Learn"
+          labelled
+          value={ascent.parametrisation}
+          options={PARAMETRISATIONS}
+          disabled={disabled}
+          onPick={(learnt) =>
+            store.setAscent({ parametrisation: learnt as AscentOptions["parametrisation"] })
+          }
+        />
+        {NUMBERS.map((option) => (
+          <NumberBox
+            key={option.name}
+            option={option}
+            value={ascent[option.name]}
+            disabled={disabled}
+            onSet={(value) => store.setAscent({ [option.name]: value })}
+          />
+        ))}
+        <button
+          type="button"
+          class="xw-button"
+          disabled={disabled || count === 0}
+          onClick={() => store.resetAscent()}
+        >
+          Defaults
+        </button>
+      </div>
     </details>
   );
 }
