@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -28,7 +28,7 @@ class Noted:
         self.tensor: Tensor | None = None
         self.is_needed = bool(self._missing)
 
-    def __call__(self, call: str, output: Any) -> Any:
+    def __call__(self, call: str, output: Any, is_written: Callable[[Tensor], bool]) -> Any:
         """What goes on in the place of ``output``; None: itself."""
         if call not in self._missing:
             return None
@@ -36,7 +36,9 @@ class Noted:
         going_on = output
         for name, tensor in named_tensors(output):
             new = self._instead.get((call, name))
-            if new is not None:
+            if new is not None and is_written(tensor):
+                tensor.copy_(new)  # what goes on may be the input, whatever is returned
+            elif new is not None:
                 # A clone, since in-place operations may follow.
                 going_on = with_tensor(going_on, tensor, new.to(tensor.dtype).clone())
             if (call, name) == self._kept:
