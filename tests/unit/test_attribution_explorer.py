@@ -276,6 +276,34 @@ def test_trust_is_measured_for_what_is_shown(talk: Conversation, explorer: Any) 
     assert matrix[place[0], place[1]] == pytest.approx(float(pair[0, 1]), rel=1e-5)
 
 
+def test_the_curves_are_charts_that_follow(explorer: Any) -> None:
+    explorer.method = "input_x_gradient"
+    figure = explorer.chart("deletion")
+
+    def assert_shows(*methods: str) -> None:
+        *_, found = explorer.live.faithfulness(
+            [explorer.live.attribute(method, explorer.sample) for method in methods],
+            explorer.sample,
+        )
+        assert [line.labels[0] for line in figure.marks] == [*methods, "random (mean)"]
+        np.testing.assert_allclose(figure.marks[0].x, found.deletion.fractions)
+        for line, scores in zip(figure.marks, found.deletion.scores, strict=False):
+            np.testing.assert_allclose(line.y, scores, rtol=1e-6)
+
+    assert_shows("input_x_gradient")
+    explorer.sample = 2
+    assert_shows("input_x_gradient")
+    explorer.other = {"method": "gradient"}
+    assert_shows("input_x_gradient", "gradient")
+    other = 1 - int(explorer.live.output(2)[0].argmax() == 1)
+    explorer.other = {"method": "gradient", "target": other}
+    assert_shows("input_x_gradient")  # curves of another target are about another number
+    with pytest.raises(ValueError, match='"deletion" or "insertion"'):
+        explorer.chart("roc")
+    explorer.close()
+    assert figure.comm is None
+
+
 def test_a_text_has_one_score_a_token_and_sums_by_word() -> None:
     explorer = xw.AttributionExplorer(Tagger().eval(), ["w2 w5 w8 w7 w9"], tokenizer=Words())
     talk = Conversation(explorer)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import matplotlib.figure
 import numpy as np
+import torch
 import traitlets
 
 from explain_widgets.analysis.attribution import Attribution
@@ -17,16 +18,22 @@ from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.losses import LOSSES
 from explain_widgets.live.samples.groups import Units
+from explain_widgets.live.trust.curves import named
 from explain_widgets.live.trust.evaluation import Evaluation
 from explain_widgets.pictures.colormaps import DIVERGING
 from explain_widgets.widgets.attribution.answers import AttributionAnswers
 from explain_widgets.widgets.attribution.asked import CHANNELS, SIGNS, Asked, Handling
 from explain_widgets.widgets.attribution.forms import Scores, limit_of, scores_of
 from explain_widgets.widgets.attribution.parameters import PARAMETER_WORDS, parameter_norms
+from explain_widgets.widgets.attribution.trust import of_one_target
 from explain_widgets.widgets.attribution.words import title_of
+from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
 from explain_widgets.widgets.layers import LayerExplorer
 from explain_widgets.widgets.targets import TargetTrait, sent_target
+
+if TYPE_CHECKING:
+    from explain_widgets.widgets.curves_chart import CurvesShown
 
 SHOWN = ("input", "parameters")
 
@@ -211,6 +218,37 @@ class AttributionExplorer(LayerExplorer):
             samples = range(min(_MOST_SAMPLES, known))
         *_, found = self.live.evaluation(methods, samples, **options)
         return found
+
+    def _chart_kinds(self) -> dict[str, ChartKind]:
+        # bqplot takes seconds to be imported, and most never ask for a chart.
+        from explain_widgets.widgets.curves_chart import CurvesChart  # noqa: PLC0415
+
+        follows = ("sample", "layer", "method", "target", "position", "options", "other")
+        return {
+            "deletion": ChartKind(CurvesChart, lambda: self._curves("deletion"), follows),
+            "insertion": ChartKind(CurvesChart, lambda: self._curves("insertion"), follows),
+        }
+
+    def _curves(self, kind: Literal["deletion", "insertion"]) -> CurvesShown:
+        """Deletion or insertion curves of what is shown, beside random orders."""
+        from explain_widgets.widgets.curves_chart import CurvesShown  # noqa: PLC0415
+
+        held = named([self.live.attribute(**one.call) for one in self._asked()])
+        *_, found = self.live.faithfulness(of_one_target(held), self.sample)
+        curves, others = (
+            (found.deletion, found.random_deletion)
+            if kind == "deletion"
+            else (found.insertion, found.random_insertion)
+        )
+        verb = "deleted" if kind == "deletion" else "inserted"
+        return CurvesShown(
+            curves.fractions.numpy(),
+            torch.cat([curves.scores, others.mean[None]]).cpu().numpy(),
+            [*curves.names, "random (mean)"],
+            f"{kind.capitalize()} · sample {self.sample}",
+            f"share {verb}, strongest first",
+            found.note.partition(" · ")[0],
+        )
 
     def _asked(self) -> list[Asked]:
         """What is shown, and the other side where there is one."""

@@ -13,6 +13,7 @@ from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.faithfulness import Curves, Faithfulness
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.targets import target_key
 from explain_widgets.widgets.answers import exact
 from explain_widgets.widgets.attribution.asked import Asked, Questions
 from explain_widgets.widgets.attribution.words import messages, number_text
@@ -39,7 +40,7 @@ class TrustAnswers:
             held[name] = yield from _last(self._live.attribution_steps(**asked.call))
         sent = float("-inf")
         last: Faithfulness | None = None
-        for curves in self._live.faithfulness(held, int(selection["sample"])):
+        for curves in self._live.faithfulness(of_one_target(held), int(selection["sample"])):
             last = curves
             if time.monotonic() - sent > _PARTIAL_SECONDS:
                 sent = time.monotonic()
@@ -126,6 +127,12 @@ class TrustAnswers:
                 beside
             )
         return sides
+
+
+def of_one_target(held: dict[str, Attribution]) -> dict[str, Attribution]:
+    """Those of the target of the first: others are about another curve."""
+    first = target_key(next(iter(held.values())).target)
+    return {name: one for name, one in held.items() if target_key(one.target) == first}
 
 
 def _last(steps: Iterator[_T]) -> Generator[None, None, _T]:
