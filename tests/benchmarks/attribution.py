@@ -9,6 +9,7 @@ largest resident size above that before, each in a process of its own.
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import gc
 import multiprocessing
@@ -118,7 +119,9 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
     """By group; in each the first is what the others are held against."""
     from captum import attr
 
-    inner = model.get_submodule(layer)
+    # Captum leaves things on a model that it has run on, which would be looked at anew each time.
+    theirs = copy.deepcopy(model)
+    inner = theirs.get_submodule(layer)
     leaf = x.clone()
     by_hand = {"bare forward + backward": lambda: bare(model, x)}
     return {
@@ -132,38 +135,38 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
         "path": by_hand
         | {
             f"integrated gradients, {STEPS}": ours(model, x, "integrated_gradients"),
-            f"Captum, {STEPS}": lambda: attr.IntegratedGradients(model).attribute(
+            f"Captum, {STEPS}": lambda: attr.IntegratedGradients(theirs).attribute(
                 leaf, target=TARGET, n_steps=STEPS
             ),
         },
         "flow": by_hand
         | {"conductance of all layers, 10": ours(model, x, "conductance", layer=layer)},
         "guided": {
-            "Captum's": lambda: attr.GuidedBackprop(model).attribute(leaf, TARGET),
+            "Captum's": lambda: attr.GuidedBackprop(theirs).attribute(leaf, TARGET),
             "guided backpropagation": ours(model, x, "guided_backprop"),
         },
         "deconvolution": {
-            "Captum's": lambda: attr.Deconvolution(model).attribute(leaf, TARGET),
+            "Captum's": lambda: attr.Deconvolution(theirs).attribute(leaf, TARGET),
             "deconvolution": ours(model, x, "deconvolution"),
         },
         "guided cam": {
-            "Captum's": lambda: attr.GuidedGradCam(model, inner).attribute(leaf, TARGET),
+            "Captum's": lambda: attr.GuidedGradCam(theirs, inner).attribute(leaf, TARGET),
             "guided Grad-CAM": ours(model, x, "guided_grad_cam", layer=layer),
         },
         "deep_lift": {
-            "Captum's": lambda: attr.DeepLift(model).attribute(
+            "Captum's": lambda: attr.DeepLift(theirs).attribute(
                 leaf, target=TARGET, return_convergence_delta=True
             ),
             "DeepLIFT": ours(model, x, "deep_lift"),
         },
         "lrp": {
-            "Captum's": lambda: attr.LRP(model).attribute(
+            "Captum's": lambda: attr.LRP(theirs).attribute(
                 leaf, TARGET, return_convergence_delta=True
             ),
             "LRP": ours(model, x, "lrp"),
         },
         "occlusion": {
-            "Captum's": lambda: attr.Occlusion(model).attribute(
+            "Captum's": lambda: attr.Occlusion(theirs).attribute(
                 leaf, (3, 56, 56), strides=(3, 56, 56), target=TARGET
             ),
             "occlusion, 16 windows": ours(
@@ -171,7 +174,7 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             ),
         },
         "shapley": {
-            "Captum's": lambda: attr.ShapleyValueSampling(model).attribute(
+            "Captum's": lambda: attr.ShapleyValueSampling(theirs).attribute(
                 leaf, target=TARGET, feature_mask=quarters(), n_samples=4
             ),
             "Shapley values, 4 × 16": ours(
@@ -179,7 +182,7 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             ),
         },
         "kernel": {
-            "Captum's": lambda: attr.KernelShap(model).attribute(
+            "Captum's": lambda: attr.KernelShap(theirs).attribute(
                 leaf, target=TARGET, feature_mask=quarters(), n_samples=40
             ),
             "KernelShap, 40": ours(
@@ -187,7 +190,7 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             ),
         },
         "gradient_shap": {
-            "Captum's": lambda: attr.GradientShap(model).attribute(
+            "Captum's": lambda: attr.GradientShap(theirs).attribute(
                 leaf, torch.zeros_like(leaf), target=TARGET, n_samples=8,
                 return_convergence_delta=True,
             ),
