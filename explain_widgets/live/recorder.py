@@ -8,7 +8,6 @@ puts its own: hooks would do the same, at three times the price.
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from explain_widgets.live.attention.ablation import LayerAblation
+from explain_widgets.live.clock import Clock
 from explain_widgets.live.entries import MOST_CALLS, Call, entry_of
 from explain_widgets.live.freshness import version
 from explain_widgets.live.gradients import watched
@@ -50,6 +50,25 @@ class Outputs(Protocol):
         """Called after the forward: raises where what was to happen has not."""
 
 
+class Watcher(Protocol):
+    """Is told of every call of a module, as it begins and as it ends; function modes look away."""
+
+    def begun(self, modules: Sequence[tuple[str, nn.Module]]) -> None:
+        """A run of these modules begins; one that was told of before does not count."""
+
+    def entered(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A call begins."""
+
+    def left(self, output: Any) -> None:
+        """The innermost call has returned."""
+
+    def failed(self, error: Exception) -> None:
+        """The innermost call has raised."""
+
+    def ended(self) -> None:
+        """The forward is over; what is called from now on is no part of it."""
+
+
 class EnoughError(BaseException):
     """Ends a run after the last call that is wanted; no model catches it by mistake."""
 
@@ -68,8 +87,9 @@ class Wanted:
     ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
     heads of some attention calls. ``beside``: is entered around the forward. ``entered``: called
     with the name of each call and the tensors that go in. ``seen``: called with every tensor that
-    comes out. ``outputs``: what happens to what modules return. ``last``: name of the call after
-    which the rest of the run is of no interest.
+    comes out. ``outputs``: what happens to what modules return. ``watcher``: is told of every
+    call, in the place of all that is recorded otherwise. ``last``: name of the call after which the
+    rest of the run is of no interest.
     """
 
     activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
@@ -84,6 +104,7 @@ class Wanted:
     entered: Callable[[str, list[Tensor]], None] | None = None
     seen: Callable[[Spot, Tensor], None] | None = None
     outputs: Outputs | None = None
+    watcher: Watcher | None = None
     last: str | None = None
 
 
@@ -126,7 +147,7 @@ class Recorder:
         ]
         self._stack: list[_Running] = []
         self._thread = threading.get_ident()
-        self._clock = _Clock(_device(modules))
+        self._clock = Clock(_device(modules))
         self._order = 0
         self._forwards = 0
         self._copies: dict[tuple[object, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
@@ -155,11 +176,15 @@ class Recorder:
     def attached(self) -> Iterator[Recorder]:
         """Look on at every module, for the time of the run."""
         before = []
+        watcher = self._wanted.watcher
+        look = self._looked_at if watcher is None else self._watched
         try:
             for (_, module), row in zip(self._modules, self._rows, strict=True):
                 fields = module.__dict__
                 before.append((fields, fields.get(_CALL)))
-                fields[_CALL] = self._looked_at(module, row)
+                fields[_CALL] = look(module, row)
+            if watcher is not None:
+                watcher.begun(self._modules)
             yield self
         finally:
             for fields, call in before:
@@ -173,6 +198,8 @@ class Recorder:
     def forward_ended(self) -> None:
         """Record no more: checkpointed modules are called again while gradients are computed."""
         self._done = True
+        if self._wanted.watcher is not None:
+            self._wanted.watcher.ended()
         for spot, (reference, before) in self._views.items():
             tensor = reference()
             if tensor is not None and version(tensor) != before:
@@ -211,6 +238,29 @@ class Recorder:
             return output if instead is None else instead
 
         return looked_at
+
+    def _watched(self, module: nn.Module, row: ModuleRow) -> Callable[..., Any]:
+        """The same where a watcher is told, and nothing is recorded."""
+        call, path, thread = module.__dict__.get(_CALL) or module._call_impl, row.name, self._thread
+        watcher = self._wanted.watcher
+        assert watcher is not None
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if self._done or threading.get_ident() != thread:
+                return call(*args, **kwargs)
+            with torch._C.DisableTorchFunction():
+                watcher.entered(path, args, kwargs)
+            try:
+                output = call(*args, **kwargs)
+            except Exception as error:
+                with torch._C.DisableTorchFunction():
+                    watcher.failed(error)
+                raise
+            with torch._C.DisableTorchFunction():
+                watcher.left(output)
+            return output
+
+        return watched
 
     def _enter(self, row: ModuleRow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._stack:
@@ -363,31 +413,3 @@ def _storage_bytes(tensor: Tensor) -> int:
         return tensor.untyped_storage().nbytes()
     except (RuntimeError, NotImplementedError):
         return -1
-
-
-class _Clock:
-    """Wall time on the CPU, events on an accelerator, read once at the end."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._events = torch.get_device_module(device).Event if device.type == "cuda" else None
-        self._pending: list[tuple[ModuleRow, Any, Any]] = []
-
-    def now(self) -> Any:
-        if self._events is None:
-            return time.perf_counter()
-        event = self._events(enable_timing=True)
-        event.record()
-        return event
-
-    def add(self, row: ModuleRow, started: Any) -> None:
-        if self._events is None:
-            row.seconds += time.perf_counter() - started
-        else:
-            self._pending.append((row, started, self.now()))
-
-    def settle(self) -> None:
-        if self._pending:
-            self._pending[-1][2].synchronize()
-        for row, started, ended in self._pending:
-            row.seconds += started.elapsed_time(ended) / 1000
-        self._pending.clear()
