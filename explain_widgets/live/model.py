@@ -44,6 +44,9 @@ from explain_widgets.live.runs import Call, Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
+from explain_widgets.live.structure.summary import Summary
+from explain_widgets.live.structure.trace import Trace
+from explain_widgets.live.structure_reader import StructureReader
 from explain_widgets.live.targets import Target, logits, target_value
 from explain_widgets.live.trust.questions import Trust
 from explain_widgets.live.without import Without, WithoutReader
@@ -122,6 +125,7 @@ class LiveModel(Trust):
         )
         self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
         self._known: dict[Hashable, Any] = {}
+        self._structure = StructureReader(self._run, self._inputs, lambda: self.model, self._store)
         self._access = Access(
             self.samples,
             self._sample,
@@ -260,6 +264,58 @@ class LiveModel(Trust):
         """The module table in call order; modules that were not called come last."""
         with self._reading():
             return self._table(sample).rows
+
+    def trace(self, sample: int = 0, backward: bool = False, statistics: bool = False) -> Trace:
+        """What one forward does: operations, the tensors between them, the calls of modules.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+        backward
+            Run it so that a backward could follow, and count the memory kept for that.
+        statistics
+            Measure the output of every call of a module (`TensorStatistics`).
+
+        Returns
+        -------
+        Trace
+            A forward that fails is traced until there; ``failure`` says what met and why.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> trace = xw.LiveModel(model, torch.randn(2, 4)).trace()
+        >>> [(one.name, trace.calls[one.call].name, one.flops) for one in trace.operations]
+        [('linear', '0', 24), ('relu', '1', 0)]
+        """
+        with self._reading():
+            return self._structure.trace(sample, backward, statistics)
+
+    def summary(
+        self, sample: int = 0, *, backward: bool = False, depth: int | None = None
+    ) -> Summary:
+        """The layer table: shapes, parameters, FLOPs, time and memory of every module.
+
+        ``print(live.summary())`` shows it as text; ``.to_dataframe()`` and ``.rows`` are data.
+
+        Parameters
+        ----------
+        sample, backward
+            As in `trace`.
+        depth
+            How deep the text goes; None: all of it.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> summary = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(2, 4)).summary()
+        >>> summary.parameters, summary.flops
+        (15, 24)
+        """
+        with self._reading():
+            return self._structure.summary(sample, backward, depth)
 
     def feature_layers(self, sample: int = 0) -> list[FeatureLayer]:
         """Every module whose output can be shown as maps, in call order, the model itself last.
