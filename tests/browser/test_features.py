@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from lab import Notebook
+from lab import Notebook, notebook
 from playwright.sync_api import Locator, expect
 
 from explain_widgets.pictures.colormaps import colour_table
@@ -38,15 +39,20 @@ SHOW = "explorer = xw.FeatureExplorer(live, layer_name='3')\nexplorer"
 
 
 @pytest.fixture(scope="module")
-def written(lab) -> str:
-    return lab.write("features.ipynb", SETUP, SHOW)
+def digits(lab, browser) -> Iterator[Notebook]:
+    """A notebook in which the model is trained."""
+    with notebook(lab, browser, lab.write("features.ipynb", SETUP)) as page:
+        page.run_all()
+        yield page
 
 
 @pytest.fixture
-def shown(written, open_notebook) -> tuple[Notebook, Locator]:
-    page = open_notebook(written)
-    page.run_all()
-    return page, page.explorer()
+def shown(digits: Notebook) -> Iterator[tuple[Notebook, Locator]]:
+    """An explorer of its own in that notebook, and the notebook."""
+    index = digits.start(SHOW)
+    yield digits, digits.explorer()
+    digits.run("explorer.close()")
+    digits.delete_cells(index)
 
 
 def tile(explorer: Locator, channel: int) -> Locator:
@@ -179,6 +185,7 @@ def test_entries_and_layouts_are_picked_by_hand(shown):
     assert page.run("reading.map_layout, reading.channel") == "('', 6)"
     assert_drawn(page, explorer, maps_of(page, "shown('', 'out')"), range(12))
     assert not [line for line in page.console if line.startswith(("error", "exception"))]
+    page.run("reading.close()")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
