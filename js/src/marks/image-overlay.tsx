@@ -38,9 +38,12 @@ export function drawPicture(
   canvas.width = width;
   canvas.height = height;
   const image = context.createImageData(width, height);
+  const { data } = image;
   for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
-    image.data.set(pixels.subarray(from, from + 3), to);
-    image.data[to + 3] = 255;
+    data[to] = pixels[from] as number;
+    data[to + 1] = pixels[from + 1] as number;
+    data[to + 2] = pixels[from + 2] as number;
+    data[to + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }

@@ -36,10 +36,11 @@ function drawMap(canvas: HTMLCanvasElement, props: MapOverlayProps): void {
   const drawn = context.createImageData(map.width, map.height);
   paint(map.data, [map.height, map.width], table, drawn.data);
   if (image !== null) {
-    map.data.forEach((byte, index) => {
+    for (let index = 0; index < map.data.length; index += 1) {
+      const byte = map.data[index] as number;
       const strength = byte === NOT_FINITE ? 1 : Math.abs(byte - ZERO) / ZERO;
       drawn.data[4 * index + 3] = Math.round(255 * strength);
-    });
+    }
   }
   context.putImageData(drawn, 0, 0);
 }
@@ -55,10 +56,10 @@ export function MapOverlay(props: MapOverlayProps) {
   const place = image === null ? EVERYWHERE : (props.place ?? EVERYWHERE);
   useLayoutEffect(() => {
     if (picture.current && image) drawPicture(picture.current, image.data, [image.height, image.width]);
-  }, [image]);
+  }, [image?.data]); // the pixels: what holds them is another object in each render
   useLayoutEffect(() => {
     if (overlay.current) drawMap(overlay.current, props);
-  }, [map, table, image === null]);
+  }, [map.data, table, image === null]);
   const point = (event: MouseEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     const share = (at: number, start: number, side: number, from: number, reach: number) =>
