@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 import explain_widgets as xw
 from explain_widgets.pictures.quantise import signed_picture
+from explain_widgets.widgets import progress
 
 CLASSES = ["cat", "dog", "emu"]
 IMAGES = torch.rand(4, 3, 18, 20, generator=torch.Generator().manual_seed(1))
@@ -348,6 +351,23 @@ def test_evaluation_is_a_table_of_methods_and_samples(explorer: Any) -> None:
     explorer.method = "input_x_gradient"
     frame = explorer.evaluation(samples=range(2), metrics=["curves"]).to_dataframe()
     assert frame["method"].tolist() == ["input_x_gradient", "random"] * 2
+
+
+def test_long_work_shows_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    seen: list[tuple[float, str]] = []
+    monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr(progress, "display", shown.append)
+
+    def steps() -> Iterator[SimpleNamespace]:
+        for share, doing in ((0.25, "gradient"), (0.5, "curves"), (1.0, "curves")):
+            yield SimpleNamespace(progress=share, doing=doing)
+            bar, said = shown[0].children
+            seen.append((bar.value, said.value))
+
+    assert progress.watched(steps()).progress == 1.0
+    assert seen[1:] == [(0.5, "curves"), (1.0, "curves")]
+    assert shown[0].comm is None
 
 
 @pytest.mark.parametrize(

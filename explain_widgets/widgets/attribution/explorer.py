@@ -30,6 +30,7 @@ from explain_widgets.widgets.attribution.words import title_of
 from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
 from explain_widgets.widgets.layers import LayerExplorer
+from explain_widgets.widgets.progress import watched
 from explain_widgets.widgets.targets import TargetTrait, sent_target
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ class AttributionExplorer(LayerExplorer):
     ) -> Evaluation:
         """Methods measured over samples; ``.to_dataframe()`` is the table, as in a paper.
 
+        In a notebook a bar says how far it is; interrupting the cell ends the work.
+
         Parameters
         ----------
         methods
@@ -216,8 +219,7 @@ class AttributionExplorer(LayerExplorer):
             count = self.samples.count
             known = self.samples.read_so_far if count is None else count
             samples = range(min(_MOST_SAMPLES, known))
-        *_, found = self.live.evaluation(methods, samples, **options)
-        return found
+        return watched(self.live.evaluation(methods, samples, **options))
 
     def _chart_kinds(self) -> dict[str, ChartKind]:
         # bqplot takes seconds to be imported, and most never ask for a chart.
