@@ -6,8 +6,23 @@ from typing import Any
 
 import traitlets
 
+from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
+from explain_widgets.pictures.colormaps import DIVERGING
+from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.explorer import Explorer
+
+
+class MapsAnswers(Answers):
+    """Answers about the layers whose output has maps.
+
+    Attributes
+    ----------
+    layers
+        Those of the sample that was described last.
+    """
+
+    layers: list[FeatureLayer]
 
 
 class LayerExplorer(Explorer):
@@ -55,6 +70,33 @@ class LayerExplorer(Explorer):
         index = resolved(self.layer_name, self.layer_names)
         if index is not None:
             self.layer = index
+
+
+class MapsExplorer(LayerExplorer):
+    """A `LayerExplorer` of the layers whose output has maps, in diverging colours."""
+
+    _answers: MapsAnswers
+
+    @traitlets.default("colormap")
+    def _diverging(self) -> str:
+        return DIVERGING[0]
+
+    @traitlets.default("colormaps")
+    def _diverging_maps(self) -> list[str]:
+        return list(DIVERGING)
+
+    @property
+    def layers(self) -> list[FeatureLayer]:
+        """The layers of the current sample whose output has maps, in call order."""
+        # As for attention: a message of the browser must not wait for a forward.
+        if self.live.is_home:
+            self._answers.layers = self.live.feature_layers(self.sample)
+        return self._answers.layers
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of `layers`, in order."""
+        return [layer.name for layer in self.layers]
 
 
 def resolved(name: str, names: list[str]) -> int | None:

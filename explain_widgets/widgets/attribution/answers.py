@@ -15,7 +15,7 @@ from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.targets import scores_in
 from explain_widgets.pictures.quantise import signed_picture
-from explain_widgets.widgets.answers import Answers, exact
+from explain_widgets.widgets.answers import exact
 from explain_widgets.widgets.attribution.asked import Asked, Handling, Questions, handling
 from explain_widgets.widgets.attribution.forms import limit_of, scores_of
 from explain_widgets.widgets.attribution.parameters import PARAMETER_WORDS, parameter_norms
@@ -30,6 +30,7 @@ from explain_widgets.widgets.attribution.words import (
     unit_of,
 )
 from explain_widgets.widgets.features.words import overlay_message, size_of
+from explain_widgets.widgets.layers import MapsAnswers
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.targets import classes_message
 from explain_widgets.widgets.tokens import token_message
@@ -37,7 +38,7 @@ from explain_widgets.widgets.tokens import token_message
 _PARTIAL_SECONDS = 0.25
 
 
-class AttributionAnswers(TrustAnswers, Answers):
+class AttributionAnswers(TrustAnswers, MapsAnswers):
     """Answers from the attributions of a live model.
 
     Attributes

@@ -15,12 +15,10 @@ from explain_widgets.export.attributions import Side, attribution_figure, parame
 from explain_widgets.live.attribution.catalogue import METHODS
 from explain_widgets.live.attribution.reader import pick_method
 from explain_widgets.live.errors import ExplainError
-from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.losses import LOSSES
 from explain_widgets.live.samples.groups import Units
 from explain_widgets.live.trust.curves import named
 from explain_widgets.live.trust.evaluation import Evaluation
-from explain_widgets.pictures.colormaps import DIVERGING
 from explain_widgets.widgets.attribution.answers import AttributionAnswers
 from explain_widgets.widgets.attribution.asked import CHANNELS, SIGNS, Asked, Handling
 from explain_widgets.widgets.attribution.forms import Scores, limit_of, scores_of
@@ -29,7 +27,7 @@ from explain_widgets.widgets.attribution.trust import of_one_target
 from explain_widgets.widgets.attribution.words import title_of
 from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
-from explain_widgets.widgets.layers import LayerExplorer
+from explain_widgets.widgets.layers import MapsExplorer
 from explain_widgets.widgets.progress import watched
 from explain_widgets.widgets.targets import TargetTrait, sent_target
 
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 SHOWN = ("input", "parameters")
 
 
-class AttributionExplorer(LayerExplorer):
+class AttributionExplorer(MapsExplorer):
     """Shows how much each part of an input, or each parameter, has to do with a prediction.
 
     Parameters
@@ -98,26 +96,6 @@ class AttributionExplorer(LayerExplorer):
     """``"norm"`` of the gradient by each tensor, or ``"weight_x_gradient"``: Σ |w · g|."""
 
     _answers: AttributionAnswers
-
-    @traitlets.default("colormap")
-    def _diverging(self) -> str:
-        return DIVERGING[0]
-
-    @traitlets.default("colormaps")
-    def _diverging_maps(self) -> list[str]:
-        return list(DIVERGING)
-
-    @property
-    def layers(self) -> list[FeatureLayer]:
-        """The layers that may be attributed to, in call order."""
-        if self.live.is_home:  # a message of the browser must not wait for a forward
-            self._answers.layers = self.live.feature_layers(self.sample)
-        return self._answers.layers
-
-    @property
-    def layer_names(self) -> list[str]:
-        """The names of `layers`, in order."""
-        return [layer.name for layer in self.layers]
 
     def _make_answers(self) -> AttributionAnswers:
         return AttributionAnswers(self.live)

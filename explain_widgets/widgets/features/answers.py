@@ -19,7 +19,7 @@ from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.pictures.quantise import signed_picture
-from explain_widgets.widgets.answers import Answers, exact
+from explain_widgets.widgets.answers import exact
 from explain_widgets.widgets.changes import change_message
 from explain_widgets.widgets.features.maps import MapReader, MapsOf, binned, picked
 from explain_widgets.widgets.features.words import (
@@ -31,6 +31,7 @@ from explain_widgets.widgets.features.words import (
     reduction,
     statistics_message,
 )
+from explain_widgets.widgets.layers import MapsAnswers
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.targets import classes_message
 
@@ -47,7 +48,7 @@ _ASCENT = (
 )  # fmt: skip
 
 
-class FeatureAnswers(Answers):
+class FeatureAnswers(MapsAnswers):
     """Answers from the activations and gradients of a live model.
 
     Attributes

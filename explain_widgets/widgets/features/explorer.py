@@ -14,14 +14,12 @@ from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.analysis.mosaic import mosaic
 from explain_widgets.export.maps import maps_figure
 from explain_widgets.live.errors import ExplainError
-from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.muting import Mute
-from explain_widgets.pictures.colormaps import DIVERGING
 from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
 from explain_widgets.widgets.features.answers import FeatureAnswers
 from explain_widgets.widgets.features.maps import MAP_SCALES, NAMES, SHOWN, MapsOf
-from explain_widgets.widgets.layers import LayerExplorer, in_range
+from explain_widgets.widgets.layers import MapsExplorer, in_range
 
 _STILL_MAPS = 64
 _STILL_PIXELS = 32
@@ -29,7 +27,7 @@ _FIGURE_PIXELS = 128
 _PLACE = ("sample", "layer", "entry", "map_layout", "show", "target", "slice", "muted")
 
 
-class FeatureExplorer(LayerExplorer):
+class FeatureExplorer(MapsExplorer):
     """Shows the activations of any layer as channels of maps, on the input, with their gradients.
 
     Parameters
@@ -84,27 +82,6 @@ class FeatureExplorer(LayerExplorer):
     layer, the index of the channel and ``"zero"`` or ``"mean"``. The model is untouched."""
 
     _answers: FeatureAnswers
-
-    @traitlets.default("colormap")
-    def _diverging(self) -> str:
-        return DIVERGING[0]
-
-    @traitlets.default("colormaps")
-    def _diverging_maps(self) -> list[str]:
-        return list(DIVERGING)
-
-    @property
-    def layers(self) -> list[FeatureLayer]:
-        """The layers of the current sample whose output has maps, in call order."""
-        # As for attention: a message of the browser must not wait for a forward.
-        if self.live.is_home:
-            self._answers.layers = self.live.feature_layers(self.sample)
-        return self._answers.layers
-
-    @property
-    def layer_names(self) -> list[str]:
-        """The names of `layers`, in order."""
-        return [layer.name for layer in self.layers]
 
     def _make_answers(self) -> FeatureAnswers:
         return FeatureAnswers(self.live)
