@@ -1,6 +1,6 @@
 // One ESM bundle and one style sheet an explorer, into the Python package.
-import { readdir, readFile } from "node:fs/promises";
-import { dirname, parse, resolve } from "node:path";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { basename, dirname, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
@@ -9,6 +9,27 @@ const here = dirname(fileURLToPath(import.meta.url));
 const outdir = resolve(here, "../explain_widgets/static");
 const explorers = (await readdir(resolve(here, "src/explorers"))).filter((name) => name.endsWith(".tsx"));
 const watch = process.argv.includes("--watch");
+
+/** Several explorers share a page, and with it their style sheets: each applies to its own only. */
+function scoped(file) {
+  const { name, ext } = parse(file.path);
+  return ext === ".css" ? `@scope (.xw-of-${name}){${file.text.trim()}}\n` : file.contents;
+}
+
+const written = {
+  name: "written",
+  setup(build) {
+    build.onEnd(async ({ outputFiles = [] }) => {
+      await mkdir(outdir, { recursive: true });
+      for (const file of outputFiles) {
+        const contents = scoped(file);
+        await writeFile(file.path, contents);
+        const bytes = Buffer.from(contents);
+        console.log(`${basename(file.path)}  ${bytes.length} bytes, ${gzipSync(bytes).length} gzipped`);
+      }
+    });
+  },
+};
 
 const options = {
   absWorkingDir: here,
@@ -22,7 +43,8 @@ const options = {
   legalComments: "none",
   jsx: "automatic",
   jsxImportSource: "preact",
-  metafile: true,
+  write: false,
+  plugins: [written],
   logLevel: "info",
 };
 
@@ -30,9 +52,5 @@ if (watch) {
   const context = await esbuild.context(options);
   await context.watch();
 } else {
-  const { metafile } = await esbuild.build(options);
-  for (const file of Object.keys(metafile.outputs)) {
-    const bytes = await readFile(resolve(here, file));
-    console.log(`${file}  ${bytes.length} bytes, ${gzipSync(bytes).length} gzipped`);
-  }
+  await esbuild.build(options);
 }

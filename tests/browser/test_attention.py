@@ -405,7 +405,9 @@ def test_a_long_input_is_a_map_from_all_of_it_to_single_weights(minilm):
     try:
         status = explorer.locator(".xw-status")
         slider(explorer).press("ArrowRight")
-        expect(status).to_contain_text(re.compile(r"preview from 1 of \d+ queries|exact; statistics"))
+        expect(status).to_contain_text(
+            re.compile(r"preview from 1 of \d+ queries|exact; statistics")
+        )
         wait_drawn(explorer, head=1)
         page.ready(explorer)
         expect(status).to_be_empty()

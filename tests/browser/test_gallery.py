@@ -164,8 +164,21 @@ def test_a_picked_sample_is_that_of_a_linked_explorer(digits):
     slider.press("ArrowRight")
     expect(card(gallery, 4)).to_have_attribute("aria-selected", "true")
     assert ask(digits, "[gallery.sample, explorer.sample, gallery.picked]") == [4, 4, [4]]
+    assert_laid_out_alone(gallery)
     digits.run("gallery.close(); explorer.close()")
     digits.delete_cells(index)
+
+
+def assert_laid_out_alone(gallery: Locator) -> None:
+    """The style sheet of the explorer beside it does not reach it."""
+    whole = gallery.bounding_box()
+    footer = gallery.locator(".xw-footer").bounding_box()
+    view = gallery.get_by_role("region", name="Gallery").bounding_box()
+    assert view["width"] > whole["width"] - 4
+    bottoms = gallery.get_by_role("gridcell").evaluate_all(
+        "(cards) => cards.map((card) => card.getBoundingClientRect().bottom)"
+    )
+    assert max(bottoms) <= footer["y"]
 
 
 def test_data_without_end_is_read_page_by_page(digits):

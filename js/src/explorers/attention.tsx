@@ -3,4 +3,4 @@ import { Explorer } from "./attention/explorer";
 import { AttentionStore } from "./attention/store";
 import { widgetOf } from "./shared/mount";
 
-export default widgetOf(AttentionStore, Explorer);
+export default widgetOf("attention", AttentionStore, Explorer);

@@ -3,4 +3,4 @@ import { Explorer } from "./attribution/explorer";
 import { AttributionStore } from "./attribution/store";
 import { widgetOf } from "./shared/mount";
 
-export default widgetOf(AttributionStore, Explorer);
+export default widgetOf("attribution", AttributionStore, Explorer);

@@ -3,4 +3,4 @@ import { Explorer } from "./features/explorer";
 import { FeatureStore } from "./features/store";
 import { widgetOf } from "./shared/mount";
 
-export default widgetOf(FeatureStore, Explorer);
+export default widgetOf("features", FeatureStore, Explorer);

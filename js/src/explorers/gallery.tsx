@@ -3,4 +3,4 @@ import { Explorer } from "./gallery/explorer";
 import { GalleryStore } from "./gallery/store";
 import { widgetOf } from "./shared/mount";
 
-export default widgetOf(GalleryStore, Explorer);
+export default widgetOf("gallery", GalleryStore, Explorer);

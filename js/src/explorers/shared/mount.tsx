@@ -10,8 +10,16 @@ import type { ExplorerStore, SharedSelection, SharedState } from "./store";
 type AnyStore = ExplorerStore<any, SharedState<any> & { selection: SharedSelection }>;
 type Made<S> = new (model: WidgetModel, transport: Transport, options: ConnectionOptions) => S;
 
-/** A widget that shows views of a store; a host ends one by its signal, or by calling what is returned. */
-export function widgetOf<S extends AnyStore>(Store: Made<S>, View: ComponentType<{ store: S }>) {
+/**
+ * A widget that shows views of a store; a host ends one by its signal, or by calling what is returned.
+ *
+ * @param name that of its bundle: the build lets its style sheet apply to nothing else.
+ */
+export function widgetOf<S extends AnyStore>(
+  name: string,
+  Store: Made<S>,
+  View: ComponentType<{ store: S }>,
+) {
   function render({ model, el, signal }: RenderContext): () => void {
     const store = new Store(model, modelTransport(model), { kernelBusy: () => kernelBusy(model) });
     const unwatch = watchKernel(model, (liveness) => {
@@ -19,6 +27,7 @@ export function widgetOf<S extends AnyStore>(Store: Made<S>, View: ComponentType
       else if (liveness === "gone") store.connection.lose();
       else store.connection.probe();
     });
+    el.classList.add(`xw-of-${name}`);
     draw(<View store={store} />, el);
     store.start();
     const showStill = hideStill(String(model.get("still")));
