@@ -18,6 +18,7 @@ from explain_widgets.widgets.attention import AttentionExplorer
 from explain_widgets.widgets.attribution import AttributionExplorer
 from explain_widgets.widgets.features import FeatureExplorer
 from explain_widgets.widgets.gallery import SampleGallery
+from explain_widgets.widgets.structure import StructureExplorer
 
 __version__ = "0.1.0"
 
@@ -37,5 +38,6 @@ __all__ = [
     "RunError",
     "SampleGallery",
     "Samples",
+    "StructureExplorer",
     "TargetError",
 ]

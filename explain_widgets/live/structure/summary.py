@@ -60,6 +60,11 @@ class SummaryRow:
     output_bytes: int
     held: int
 
+    @property
+    def is_used(self) -> bool:
+        """Whether it, or what it contains, ran."""
+        return bool(self.calls or self.flops or self.seconds)
+
 
 class Summary:
     """The layer table; as text it is its ``str``.
@@ -293,11 +298,10 @@ def _cells(row: SummaryRow, branch: str) -> tuple[str, ...]:
     label = f"{branch}{row.type}" + (f": {name}" if name else "")
     if row.calls > 1:
         label += f" × {row.calls}"
-    is_used = row.calls or row.flops or row.seconds
     return (
         label,
         _shapes(row.input_shapes),
-        _shapes(row.output_shapes) if is_used else "(not called)",
+        _shapes(row.output_shapes) if row.is_used else "(not called)",
         f"{row.parameters:,}" if row.parameters else "–",
         f"{100 * row.share:.2f}" if row.parameters else "–",
         quantity(row.flops) if row.flops else "–",

@@ -1,0 +1,59 @@
+"""Matplotlib figures of the structure of a model: its layer table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from explain_widgets.export.figures import NotebookFigure, plain
+from explain_widgets.live.structure.summary import Summary, SummaryRow, quantity
+
+_MOST_ROWS = 40
+_BAR = "#4c72b0"
+
+
+def table_figure(summary: Summary, title: str) -> Figure:
+    """The first rows of the layer table, with bars of parameters, FLOPs and time.
+
+    Parameters
+    ----------
+    summary
+        The table.
+    title
+        Above it.
+    """
+    rows = summary.rows[:_MOST_ROWS]
+    figure = NotebookFigure(figsize=(9.5, 0.2 * len(rows) + 1.1), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    _bars(axes[0], [row.parameters for row in rows], "parameters")
+    _bars(axes[1], [row.flops for row in rows], "FLOPs")
+    _bars(axes[2], [1e3 * row.seconds for row in rows], "ms")
+    axes[0].set_yticks(np.arange(len(rows)), [_label(row) for row in rows], fontsize=7, ha="left")
+    axes[0].tick_params(axis="y", length=0, pad=4 + 3.9 * max(len(_label(row)) for row in rows))
+    axes[0].invert_yaxis()
+    left = len(summary.rows) - len(rows)
+    said = [title] if left <= 0 else [title, f"the first {len(rows)} of {len(summary.rows):,} rows"]
+    figure.suptitle(plain(" · ".join(said)), fontsize=9)
+    return figure
+
+
+def _bars(axes: Axes, values: Sequence[float], what: str) -> None:
+    axes.barh(np.arange(len(values)), values, color=_BAR)
+    most = max(values, default=0) or 1
+    for place, value in enumerate(values):
+        if value:
+            text = f"{value:.3g}" if what == "ms" else quantity(value)
+            axes.text(value + 0.02 * most, place, text, va="center", fontsize=6)
+    axes.set_xlim(0, 1.25 * most)
+    axes.set_title(what, fontsize=8)
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def _label(row: SummaryRow) -> str:
+    """Its name behind as many spaces as it is deep, and its class."""
+    name = row.name.rpartition(".")[2] or "(model)"
+    return plain(f"{'   ' * row.depth}{name}  {row.type}")
