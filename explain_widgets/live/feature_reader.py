@@ -15,10 +15,10 @@ from explain_widgets.live.alignments import Followed, alignment_of, followed
 from explain_widgets.live.entries import Call, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
 from explain_widgets.live.filter_weights import geometry
-from explain_widgets.live.gradients import differentiated, swapped
+from explain_widgets.live.gradients import differentiated, input_tensor, swapped
 from explain_widgets.live.layouts import Layouts
 from explain_widgets.live.lookup import Table, called, layer_name
-from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, shape
+from explain_widgets.live.modules import Shape, flat_tensors, shape
 from explain_widgets.live.patches import image_in
 from explain_widgets.live.recorder import Spot, Wanted
 from explain_widgets.live.runs import Run
@@ -223,6 +223,22 @@ class FeatureReader:
             raise GradientError(f"The target does not depend on the output of layer {spot[0]!r}.")
         return found[spot]
 
+    def gradients(self, sample: int, target: Target) -> dict[str, Tensor]:
+        """By the names of calls, of their first entries of floating point, in one pass.
+
+        As many as there is room for.
+        """
+        calls = [call for call in self.table(sample).calls.values() if call.default is not None]
+        if not calls:
+            raise LayerError("No module of this forward returns a tensor.")
+        spots = [(call.name, pick_entry(call, None).name) for call in calls]
+        last = max(range(len(calls)), key=lambda n: calls[n].ended)
+        key = kept_by(target)
+        found = self._read_gradients(sample, target, spots[last], along=True)
+        if key is not None:
+            self._keep("gradient", (sample, key), found, spots[last])
+        return {spot[0]: found[spot] for spot in spots if spot in found}
+
     def image_shape(self, sample: int) -> Shape | None:
         """Shape of the image among the inputs, None: there is none."""
         image = image_in(flat_tensors(self._inputs(sample)))
@@ -370,7 +386,7 @@ class FeatureReader:
 
     def _input_gradient(self, sample: int, target: Target, entry: int | str | None) -> Tensor:
         args, kwargs = self._inputs(sample)
-        tensor = _input_tensor(args, kwargs, entry)
+        tensor = input_tensor(args, kwargs, entry)
         leaf = tensor.detach().clone().requires_grad_()
         inputs = swapped((args, kwargs), tensor, leaf)
         found: list[Tensor | None] = []
@@ -383,22 +399,3 @@ class FeatureReader:
         if found[0] is None:
             raise GradientError("The target does not depend on the input.")
         return found[0].detach()
-
-
-def _input_tensor(args: tuple[Any, ...], kwargs: dict[str, Any], entry: int | str | None) -> Tensor:
-    """The input that gradients are taken of: the first of floating point, or the one named."""
-    named = dict(named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs}))
-    floating = {name: tensor for name, tensor in named.items() if tensor.is_floating_point()}
-    if not floating:
-        raise GradientError(
-            "The input holds no tensor of floating point (token ids have no gradient): ask for "
-            "the gradient at the embedding layer instead."
-        )
-    if entry is None:
-        return next(iter(floating.values()))
-    if str(entry) not in floating:
-        raise LayerError(
-            f"The input has no entry {entry!r} of floating point, only "
-            f"{', '.join(map(repr, floating))}."
-        )
-    return floating[str(entry)]

@@ -9,14 +9,35 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from explain_widgets.live.errors import GradientError
-from explain_widgets.live.modules import flat_tensors
+from explain_widgets.live.errors import GradientError, LayerError
+from explain_widgets.live.modules import flat_tensors, named_tensors
 
 
 def floating_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     """The first tensor of floating point that a model is called with, masks and biases left out."""
     named = [v for name, v in kwargs.items() if "mask" not in name and "bias" not in name]
     return next((t for t in flat_tensors((args, named)) if t.is_floating_point()), None)
+
+
+def input_tensor(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], entry: int | str | None
+) -> Tensor:
+    """The input that gradients are taken of: the first of floating point, or the one named."""
+    named = dict(named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs}))
+    floating = {name: tensor for name, tensor in named.items() if tensor.is_floating_point()}
+    if not floating:
+        raise GradientError(
+            "The input holds no tensor of floating point (token ids have no gradient): ask for "
+            "the gradient at the embedding layer instead."
+        )
+    if entry is None:
+        return next(iter(floating.values()))
+    if str(entry) not in floating:
+        raise LayerError(
+            f"The input has no entry {entry!r} of floating point, only "
+            f"{', '.join(map(repr, floating))}."
+        )
+    return floating[str(entry)]
 
 
 def swapped(inputs: Any, old: Tensor, new: Tensor) -> Any:

@@ -44,8 +44,7 @@ from explain_widgets.live.runs import Call, Gradients, Run, Runner
 from explain_widgets.live.samples import Sample, Samples, Token
 from explain_widgets.live.sought import AscentOptions
 from explain_widgets.live.store import Store, parse_memory
-from explain_widgets.live.structure.summary import Summary
-from explain_widgets.live.structure.trace import Trace
+from explain_widgets.live.structure.questions import Structure
 from explain_widgets.live.structure_reader import StructureReader
 from explain_widgets.live.targets import Target, logits, target_value
 from explain_widgets.live.trust.questions import Trust
@@ -54,7 +53,7 @@ from explain_widgets.live.without import Without, WithoutReader
 READ_DURING_TRAINING = "read during training"
 
 
-class LiveModel(Trust):
+class LiveModel(Trust, Structure):
     """A model and its samples, alive: what is read is computed from the model as it is now.
 
     The model itself is never touched: runs happen on a structural copy that shares its parameters
@@ -125,7 +124,14 @@ class LiveModel(Trust):
         )
         self._filters = FilterReader(self._run, lambda: self.model, self._store, self._features)
         self._known: dict[Hashable, Any] = {}
-        self._structure = StructureReader(self._run, self._inputs, lambda: self.model, self._store)
+        self._structure = StructureReader(
+            self._run,
+            lambda sample: _copied(self._inputs(sample)),
+            self._target,
+            lambda: self.model,
+            self._store,
+            self._keep_scores,
+        )
         self._access = Access(
             self.samples,
             self._sample,
@@ -264,58 +270,6 @@ class LiveModel(Trust):
         """The module table in call order; modules that were not called come last."""
         with self._reading():
             return self._table(sample).rows
-
-    def trace(self, sample: int = 0, backward: bool = False, statistics: bool = False) -> Trace:
-        """What one forward does: operations, the tensors between them, the calls of modules.
-
-        Parameters
-        ----------
-        sample
-            Which sample.
-        backward
-            Run it so that a backward could follow, and count the memory kept for that.
-        statistics
-            Measure the output of every call of a module (`TensorStatistics`).
-
-        Returns
-        -------
-        Trace
-            A forward that fails is traced until there; ``failure`` says what met and why.
-
-        Examples
-        --------
-        >>> import torch, explain_widgets as xw
-        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        >>> trace = xw.LiveModel(model, torch.randn(2, 4)).trace()
-        >>> [(one.name, trace.calls[one.call].name, one.flops) for one in trace.operations]
-        [('linear', '0', 24), ('relu', '1', 0)]
-        """
-        with self._reading():
-            return self._structure.trace(sample, backward, statistics)
-
-    def summary(
-        self, sample: int = 0, *, backward: bool = False, depth: int | None = None
-    ) -> Summary:
-        """The layer table: shapes, parameters, FLOPs, time and memory of every module.
-
-        ``print(live.summary())`` shows it as text; ``.to_dataframe()`` and ``.rows`` are data.
-
-        Parameters
-        ----------
-        sample, backward
-            As in `trace`.
-        depth
-            How deep the text goes; None: all of it.
-
-        Examples
-        --------
-        >>> import torch, explain_widgets as xw
-        >>> summary = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(2, 4)).summary()
-        >>> summary.parameters, summary.flops
-        (15, 24)
-        """
-        with self._reading():
-            return self._structure.summary(sample, backward, depth)
 
     def feature_layers(self, sample: int = 0) -> list[FeatureLayer]:
         """Every module whose output can be shown as maps, in call order, the model itself last.
@@ -500,9 +454,16 @@ class LiveModel(Trust):
             return self._filters.filters(layer, sample)
 
     def parameter_gradients(
-        self, sample: int = 0, target: Target = None
+        self, sample: int = 0, target: Target = None, names: Iterable[str] | None = None
     ) -> dict[str, Tensor | None]:
         """D target / d parameter for every parameter; ``.grad`` is not touched.
+
+        Parameters
+        ----------
+        sample, target
+            As in `gradient`.
+        names
+            Only of these parameters; None: of all.
 
         Returns
         -------
@@ -511,15 +472,16 @@ class LiveModel(Trust):
             on it. Frozen parameters are differentiated as well. A shared parameter appears once.
         """
         found: dict[str, Tensor | None] = {}
+        wanted = None if names is None else set(names)
 
         def differentiate(run: Run) -> None:
             scalar = self._target(run.output, target, sample)
-            names = [name for name, tensor in run.parameters.items() if tensor.requires_grad]
-            tensors = [run.parameters[name] for name in names]
-            values = dict(
-                zip(names, differentiated(scalar, tensors, "the parameters"), strict=True)
-            )
-            found.update((name, values.get(name)) for name in run.parameters)
+            all_of = run.parameters
+            chosen = [name for name in all_of if wanted is None or name in wanted]
+            tensors = {name: all_of[name] for name in chosen if all_of[name].requires_grad}
+            slopes = differentiated(scalar, list(tensors.values()), "the parameters")
+            values = dict(zip(tensors, slopes, strict=True))
+            found.update((name, values.get(name)) for name in chosen)
 
         with self._reading():
             self._run(sample, None, "parameters", differentiate)
@@ -1062,6 +1024,9 @@ class LiveModel(Trust):
         output = self._store.get(("output", sample, Without()))
         if output is None:
             output = self._run(sample, None).output
+        return self._keep_scores(sample, output)
+
+    def _keep_scores(self, sample: int, output: Any) -> Tensor:
         # A copy: a row of a large output would keep all of it.
         scores = logits(output, self._last_position(sample)).detach().clone()
         self._store.put(("scores", sample), scores, scores.nbytes)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from explain_widgets.live.errors import RunError
+from explain_widgets.live.errors import GradientError, RunError, TargetError
+from explain_widgets.live.modules import named_tensors
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Store
+from explain_widgets.live.structure.backward import CallSpans, backward_trace
+from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.held import HeldMemory
 from explain_widgets.live.structure.summary import Summary
 from explain_widgets.live.structure.trace import Trace
 from explain_widgets.live.structure.tracer import Tracer
+from explain_widgets.live.targets import Target, kept_by
 
 
 class StructureReader:
@@ -27,24 +31,32 @@ class StructureReader:
     run
         Runs the model for a sample and records what is wanted.
     inputs
-        The arguments of a sample.
+        The arguments of a sample, copied: a model may begin in place.
+    target
+        The scalar that a target picks from the output for a sample.
     module
         The model as it is now.
     store
         That of the live model.
+    keep_scores
+        Told of the output of a sample, for the scores of classes in it.
     """
 
     def __init__(
         self,
         run: Callable[..., Run],
         inputs: Callable[[int], tuple[tuple[Any, ...], dict[str, Any]]],
+        target: Callable[[Any, Target, int], Tensor],
         module: Callable[[], nn.Module],
         store: Store,
+        keep_scores: Callable[[int, Any], object],
     ) -> None:
         self._run = run
         self._inputs = inputs
+        self._target = target
         self._module = module
         self._store = store
+        self._keep_scores = keep_scores
 
     def trace(self, sample: int, backward: bool, statistics: bool) -> Trace:
         """See `LiveModel.trace`."""
@@ -68,12 +80,42 @@ class StructureReader:
         wanted = Wanted(beside=looking, watcher=looking.tracer)
         gradients = "activations" if backward else "none"
         try:
-            self._run(sample, wanted, gradients, inputs=inputs)
+            run = self._run(sample, wanted, gradients, inputs=inputs)
         except RunError as error:
             if not isinstance(error.__cause__, Exception):
                 raise
             return looking.trace(error.__cause__)
+        with suppress(TargetError):  # there may be none
+            self._keep_scores(sample, run.output)
         return looking.trace()
+
+    def backward_graph(self, sample: int, target: Target) -> StructureGraph:
+        """See `LiveModel.backward_graph`."""
+        key = ("backward graph", sample, kept_by(target))
+        kept: StructureGraph | None = self._store.get(key)
+        if kept is not None and kept_by(target) is not None:
+            return kept
+        inputs, spans = self._inputs(sample), CallSpans()
+        found: list[Trace] = []
+
+        def read(run: Run) -> None:
+            scalar = self._target(run.output, target, sample)
+            if scalar.grad_fn is None:
+                raise GradientError(
+                    "The target depends on no parameter that asks for gradients: all are frozen, "
+                    "or the forward is inside torch.no_grad, detached or in integers."
+                )
+            assert run.module is not None
+            stored = dict(run.module.named_parameters()) | dict(run.module.named_buffers())
+            named = {**{str(n): value for n, value in enumerate(inputs[0])}, **inputs[1]}
+            stored |= {f"input {name}": tensor for name, tensor in named_tensors(named)}
+            found.append(backward_trace(scalar, spans, stored | run.parameters))
+
+        self._run(sample, Wanted(watcher=spans), "activations", read, inputs)
+        graph = StructureGraph(found[-1])
+        if kept_by(target) is not None:
+            self._store.put(key, graph, found[-1].nbytes)
+        return graph
 
 
 class _Looking:

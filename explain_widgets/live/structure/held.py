@@ -44,12 +44,12 @@ class HeldMemory:
             address = memory(tensor)
             if address not in self._seen:
                 self._seen.add(address)
-                self.bytes[self._tracer.place] += _size(tensor)
+                self.bytes[self._tracer.place] += kept_size(tensor)
         return tensor
 
 
-def _size(tensor: Tensor) -> int:
-    """Of all its memory: a view keeps the whole."""
+def kept_size(tensor: Tensor) -> int:
+    """Bytes of all its memory: a view keeps the whole."""
     try:
         return tensor.untyped_storage().nbytes()
     except (RuntimeError, NotImplementedError):  # sparse
