@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from explain_widgets.live.model import LiveModel
 from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.summary import Summary
-from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.protocol import Reply
-from explain_widgets.widgets.structure.overlays import OVERLAYS, overlay_of, read_from_table
+from explain_widgets.widgets.structure.numbers import NumberAnswers
+from explain_widgets.widgets.structure.overlays import OVERLAYS, overlay_of, overlay_steps
 from explain_widgets.widgets.structure.words import (
     failure_message,
     rows_message,
@@ -18,19 +19,11 @@ from explain_widgets.widgets.structure.words import (
 )
 from explain_widgets.widgets.targets import classes_message
 
+_PARTIAL_SECONDS = 0.3
 
-class StructureAnswers(Answers):
-    """Answers from the traces, tensors and gradients of a live model.
 
-    Parameters
-    ----------
-    live
-        The model.
-    """
-
-    def __init__(self, live: LiveModel) -> None:
-        super().__init__(live.samples)
-        self._live = live
+class StructureAnswers(NumberAnswers):
+    """Answers from the traces, tensors and gradients of a live model."""
 
     def answer_structure(self, selection: dict[str, Any]) -> Reply:
         """The whole structure: the graph, the layer table, what can be coloured."""
@@ -66,17 +59,34 @@ class StructureAnswers(Answers):
         summary = self._live.summary(int(selection["sample"]))
         return Reply({"text": str(summary), "csv": table_csv(summary)})
 
-    def answer_overlay(self, selection: dict[str, Any]) -> Reply:
-        """One number of each module of the layer table."""
-        index, overlay = int(selection["sample"]), overlay_of(str(selection["overlay"]))
-        found = read_from_table(self._live.summary(index), overlay.name)
-        return Reply(
-            {
+    def answer_overlay(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+        """One number of each module of the layer table; dead shares over more and more samples."""
+        overlay = overlay_of(str(selection["overlay"]))
+        target = self.target(selection.get("target"))
+        sent = time.monotonic()
+        for found in overlay_steps(self._live, overlay.name, int(selection["sample"]), target):
+            if found.progress is not None and time.monotonic() - sent < _PARTIAL_SECONDS:
+                yield None
+                continue
+            sent = time.monotonic()
+            content = {
                 "overlay": overlay.name,
                 "label": found.label or overlay.label,
                 "unit": overlay.unit,
                 "log": overlay.log,
                 "note": found.note,
-            },
-            {"values": found.values},
+                "progress": None if found.progress is None else list(found.progress),
+            }
+            yield Reply(content, {"values": found.values})
+
+    def answer_backward(self, selection: dict[str, Any]) -> Reply:
+        """The graph by which the target is differentiated."""
+        target = self.target(selection.get("target"))
+        graph = self._live.backward_graph(int(selection["sample"]), target)
+        return Reply(
+            {
+                "graph": graph.to_dict(),
+                "first_sight": sorted(graph.first_sight()),
+                "note": graph.trace.note,
+            }
         )

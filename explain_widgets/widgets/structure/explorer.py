@@ -94,6 +94,13 @@ class StructureExplorer(Explorer):
 
     # Traits.
 
+    @traitlets.observe("target")
+    def _give_target(self, change: Any) -> None:
+        if callable(self.target):
+            self._answers.custom = self.target
+            # Another function is sent by the same word as the one before.
+            self.send({"notice": "stale"})
+
     @traitlets.validate("layer_name")
     def _check_layer_name(self, proposal: Any) -> str:
         name = str(proposal["value"])

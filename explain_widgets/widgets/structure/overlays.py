@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from explain_widgets.live.model import LiveModel
+from explain_widgets.live.structure.dead import DeadUnits
 from explain_widgets.live.structure.summary import Summary, SummaryRow
+from explain_widgets.live.structure.trace import Trace
+from explain_widgets.live.targets import Target
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,35 @@ _ALL = (
         "time",
         "Seconds of this forward in a module and below, all its calls.",
         "s",
-        True,
+        log=True,
     ),
-    Overlay("memory", "memory", "Bytes kept for a backward in a module and below.", "B", log=True),
+    Overlay(
+        "memory",
+        "memory",
+        "Bytes that a module and those below keep for a backward; of a model without gradients, "
+        "bytes of its outputs.",
+        "B",
+        log=True,
+    ),
+    Overlay(
+        "deviation",
+        "output deviation",
+        "Standard deviation of the numbers in the output of a module's first call.",
+        log=True,
+    ),
+    Overlay(
+        "gradient",
+        "gradient norm",
+        "L2 norm of d target / d output of a module's first call.",
+        log=True,
+    ),
+    Overlay(
+        "dead",
+        "dead share",
+        "Share of units that are exactly zero at every position of every sample, in the output of "
+        "a module's first call.",
+    ),
+    Overlay("nonfinite", "non-finite", "NaN and infinity in the outputs of a module.", log=True),
 )
 OVERLAYS: Mapping[str, Overlay] = {overlay.name: overlay for overlay in _ALL}
 
@@ -82,11 +111,14 @@ class Coloured:
         What they are, where that is not what the menu says.
     note
         What should be said with them, or "".
+    progress
+        How many samples are done of how many, while more are read; None: all there is.
     """
 
     values: npt.NDArray[np.float32]
     label: str = ""
     note: str = ""
+    progress: tuple[int, int] | None = None
 
 
 def overlay_of(name: str) -> Overlay:
@@ -102,25 +134,104 @@ def overlay_of(name: str) -> Overlay:
     return OVERLAYS[name]
 
 
-def by_row(summary: Summary, number: Callable[[SummaryRow], float]) -> npt.NDArray[np.float32]:
-    """(rows,): a number of each row of the layer table."""
-    return np.array([number(row) for row in summary.rows], np.float32)
+def overlay_steps(live: LiveModel, name: str, sample: int, target: Target) -> Iterator[Coloured]:
+    """The numbers of an overlay, refined step by step where they are of many samples.
+
+    Parameters
+    ----------
+    live
+        The model.
+    name
+        Of the overlay.
+    sample, target
+        What they are of.
+
+    Raises
+    ------
+    GradientError, TargetError, RunError
+        When they cannot be read.
+    """
+    with live.reading():
+        rows = live.summary(sample).rows
+    if name == "dead":
+        for found in live.dead_units():
+            yield _of_dead(rows, found)
+        return
+    with live.reading():
+        if name == "memory":
+            yield _of_memory(live.summary(sample), live.summary(sample, backward=True))
+        elif name in ("deviation", "nonfinite"):
+            trace = live.trace(sample, statistics=True)
+            yield _of_deviations(rows, trace) if name == "deviation" else _of_nonfinite(rows, trace)
+        elif name == "gradient":
+            yield _of_gradients(rows, live.gradient_norms(sample, target))
+        else:
+            yield _of_table(rows, name)
 
 
-def read_from_table(summary: Summary, name: str) -> Coloured:
-    """The overlays that the layer table holds; modules that never ran have none but parameters."""
-    if name == "":
-        return Coloured(by_row(summary, lambda row: math.nan))
+def _of_table(rows: list[SummaryRow], name: str) -> Coloured:
     if name == "parameters":
-        return Coloured(by_row(summary, lambda row: row.parameters))
-    if name in ("flops", "seconds"):
-        return Coloured(by_row(summary, lambda row: _of_used(row, getattr(row, name))))
-    if summary.trace.backward:
-        values = by_row(summary, lambda row: _of_used(row, row.held))
+        return Coloured(_numbers(row.parameters for row in rows))
+    if name == "":
+        return Coloured(_numbers(math.nan for _ in rows))
+    return Coloured(_numbers(getattr(row, name) if row.is_used else math.nan for row in rows))
+
+
+def _of_memory(summary: Summary, backward: Summary) -> Coloured:
+    if backward.trace.failure is None and backward.trace.held:
+        held = {row.name: row.held for row in backward.rows if row.is_used}
+        values = _numbers(held.get(row.name, math.nan) for row in summary.rows)
         return Coloured(values, "memory kept for the backward")
-    values = by_row(summary, lambda row: row.output_bytes if row.calls else math.nan)
-    return Coloured(values, "memory of outputs")
+    values = _numbers(row.output_bytes if row.calls else math.nan for row in summary.rows)
+    return Coloured(values, "memory of outputs", "nothing is kept for a backward")
 
 
-def _of_used(row: SummaryRow, number: Any) -> float:
-    return float(number) if row.is_used else math.nan
+def _of_deviations(rows: list[SummaryRow], trace: Trace) -> Coloured:
+    found = {one.name: one.statistics.deviation for one in trace.calls if one.statistics}
+    return Coloured(_numbers(found.get(row.name, math.nan) for row in rows))
+
+
+def _of_nonfinite(rows: list[SummaryRow], trace: Trace) -> Coloured:
+    counts: dict[str, int] = {}
+    wrong: list[int] = []
+    for number, call in enumerate(trace.calls):
+        if call.statistics is not None:
+            count = call.statistics.nans + call.statistics.infinities
+            counts[call.path] = counts.get(call.path, 0) + count
+            if count:
+                wrong.append(number)
+    # They come from within where a part of a module has them, too.
+    around = {trace.calls[number].parent for number in wrong}
+    first = next((trace.calls[number].name for number in wrong if number not in around), None)
+    values = _numbers(counts.get(row.name, math.nan) for row in rows)
+    said = "all outputs are finite" if first is None else f"first in {first or 'the model itself'}"
+    return Coloured(values, note=said)
+
+
+def _of_gradients(rows: list[SummaryRow], norms: Mapping[str, float]) -> Coloured:
+    # What is not a number is more than any: NaN says that there is none.
+    found = {name: math.inf if math.isnan(norm) else norm for name, norm in norms.items()}
+    wrong = sum(math.isinf(norm) for norm in found.values())
+    left = sum(row.calls > 0 and row.name not in found for row in rows)
+    parts = [
+        f"not finite in {wrong} modules" if wrong else "",
+        f"none in {left} modules" if left else "",
+    ]
+    values = _numbers(found.get(row.name, math.nan) for row in rows)
+    return Coloured(values, note="; ".join(part for part in parts if part))
+
+
+def _of_dead(rows: list[SummaryRow], found: DeadUnits) -> Coloured:
+    values = _numbers(
+        found.share(row.name) if row.name in found.active else math.nan for row in rows
+    )
+    is_last = found.samples == found.of
+    return Coloured(
+        values,
+        note=f"over {found.samples:,} samples",
+        progress=None if is_last else (found.samples, found.of),
+    )
+
+
+def _numbers(values: Iterable[float]) -> npt.NDArray[np.float32]:
+    return np.array(list(values), np.float32)

@@ -1,16 +1,24 @@
-"""What the structure explorer says: the layer table, failures, shapes."""
+"""What the structure explorer says: the layer table, failures, the numbers of a module."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from explain_widgets.analysis.statistics import TensorStatistics
 from explain_widgets.live.modules import Shape
 from explain_widgets.live.structure.summary import Summary, SummaryRow
 from explain_widgets.live.structure.trace import OUTSIDE, Trace
+from explain_widgets.widgets.structure.values import (
+    Initialised,
+    Part,
+    Quantity,
+    statistics_numbers,
+)
 
 
 def shapes_words(shapes: Sequence[Shape]) -> str:
@@ -77,3 +85,93 @@ def table_csv(summary: Summary) -> str:
         cells = [getattr(row, name) for name in names]
         writer.writerow([shapes_words(c) if isinstance(c, tuple) else c for c in cells])
     return text.getvalue()
+
+
+# --- the numbers of a module --------------------------------------------------------------------
+
+SPECTRUM_WORDS = (
+    "Spectral norm: the largest singular value σ, by how much the weight lengthens a vector at "
+    "most. Effective rank: exp(−Σ p log p) of p = σ / Σ σ (Roy and Vetterli 2007)."
+)
+
+
+def module_words(row: SummaryRow) -> str:
+    """A module in a line: "Linear · 1 × 8 → 1 × 3 · 27 parameters · called 2 times"."""
+    parts = [row.type]
+    if row.input_shapes or row.output_shapes:
+        parts.append(f"{shapes_words(row.input_shapes)} → {shapes_words(row.output_shapes)}")
+    if row.parameters:
+        parts.append(f"{row.parameters:,} parameters")
+    if row.calls != 1:
+        parts.append(f"called {row.calls} times" if row.calls else "never called itself")
+    return " · ".join(parts)
+
+
+def quantity_message(quantity: Quantity, number: int) -> dict[str, Any]:
+    """A tensor of a module as it is sent; ``number``: that of its histogram."""
+    return {
+        "name": quantity.name,
+        "kind": quantity.kind,
+        "shape": shapes_words([quantity.shape]),
+        **finite_statistics(quantity.statistics),
+        "histogram": number,
+        "note": quantity.histogram.note,
+    }
+
+
+def part_message(part: Part) -> dict[str, Any]:
+    """A tensor below a container as it is sent."""
+    return {
+        "name": part.name,
+        "shape": shapes_words([part.shape]),
+        **finite_statistics(part.statistics),
+    }
+
+
+def finite_statistics(found: TensorStatistics) -> dict[str, float | None]:
+    """Statistics as they are sent: None where no number is finite."""
+    return {
+        name: value if math.isfinite(value) else None
+        for name, value in statistics_numbers(found).items()
+    }
+
+
+def initialised_message(one: Initialised) -> dict[str, Any]:
+    """How a weight looks, as it is sent."""
+    expected = one.expected
+    return {
+        "parameter": one.parameter,
+        "looks_like": str(one.looks),
+        "found": one.looks.deviation if math.isfinite(one.looks.deviation) else None,
+        "expected": None if expected is None else expected.deviation,
+        "fan_in": one.looks.fan_in,
+        "fan_out": one.looks.fan_out,
+        "sentence": initialised_words(one),
+        "is_far": one.is_far,
+    }
+
+
+def initialised_words(one: Initialised) -> str:
+    """What a weight looks like beside what would be expected, in a sentence or two."""
+    expected, following = one.expected, one.following
+    looks = f"{one.parameter} looks like {one.looks}."
+    if expected is None or following is None:
+        return looks
+    if following.normalised:
+        return f"{looks} A normalisation follows, which undoes its scale."
+    if expected.sentence:
+        said = expected.sentence.removesuffix(".")
+        return f"{looks} {said} ({expected.source})."
+    return (
+        f"{looks} Its deviation {one.looks.deviation:.3g} is not far from the "
+        f"{expected.deviation:.3g} of {expected.scheme} ({expected.source})."
+    )
+
+
+def dead_words(dead: int, channels: int, samples: int) -> str:
+    """How many units are dead, in words."""
+    over = "the sample" if samples == 1 else f"all {samples:,} samples"
+    if not dead:
+        return f"none of {channels:,} units is zero everywhere for {over}"
+    verb = "is" if dead == 1 else "are"
+    return f"{dead:,} of {channels:,} units {verb} zero everywhere for {over}"
