@@ -60,9 +60,13 @@ def classes_message(live: LiveModel, index: int) -> dict[str, Any]:
         return {"classes": [], "predicted": None}
     sample, count = live.samples[index], scores.numel()
     best = int(scores.argmax())
-    names = [sample.class_name(number, count) for number in range(count)]
+    is_menu = 1 < count <= _MOST_CLASSES
     probability = float(scores.double().softmax(0)[best]) if count > 1 else None
     return {
-        "classes": names if 1 < count <= _MOST_CLASSES else [],
-        "predicted": {"index": best, "name": names[best], "probability": probability},
+        "classes": [sample.class_name(one, count) for one in range(count)] if is_menu else [],
+        "predicted": {
+            "index": best,
+            "name": sample.class_name(best, count),
+            "probability": probability,
+        },
     }

@@ -7,12 +7,16 @@ from typing import Any
 import matplotlib.figure
 import traitlets
 
-from explain_widgets.export.structure import table_figure
+from explain_widgets.export.graphs import graph_figure
+from explain_widgets.export.structure import Bars, table_figure, values_figure
 from explain_widgets.live.model import LiveModel
+from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.summary import Summary
+from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import Explorer, bundle
 from explain_widgets.widgets.structure.answers import StructureAnswers
-from explain_widgets.widgets.structure.overlays import OVERLAYS
+from explain_widgets.widgets.structure.overlays import OVERLAYS, overlay_steps
+from explain_widgets.widgets.structure.words import shapes_words
 from explain_widgets.widgets.targets import TargetTrait
 
 VIEWS = ("layers", "graph", "values")
@@ -76,21 +80,77 @@ class StructureExplorer(Explorer):
         """The layer table of the current sample: its ``str`` is text, ``.to_dataframe()`` data."""
         return self.live.summary(self.sample)
 
+    def structure(self) -> StructureGraph:
+        """The graph that is picked: of the forward, or by which the target is differentiated."""
+        if self.graph == "backward":
+            return self.live.backward_graph(self.sample, self.target)
+        return StructureGraph(self.live.trace(self.sample))
+
     def data(self) -> dict[str, Any]:
         """What is shown now.
 
         Returns
         -------
         dict
-            ``trace``: the `Trace` of the forward; ``summary``: the layer table.
+            ``summary``: the layer table; ``overlay``: the numbers by which modules are coloured,
+            by their names; of the graph ``graph``, the `StructureGraph`; of the values the tensors
+            of the picked module by name (``"output"``, ``"weight"``, ``"weight gradient"``), on
+            the model's device.
         """
+        if self.view == "values":
+            found, _ = self._answers.values.all(self.layer_name, self.sample, self.target)
+            return {one.name: one.tensor for one in found}
         summary = self.summary()
-        return {"trace": summary.trace, "summary": summary}
+        shown: dict[str, Any] = {"summary": summary}
+        if self.view == "graph":
+            shown["graph"] = self.structure()
+        if self.overlay:
+            steps = overlay_steps(self.live, self.overlay, self.sample, self.target)
+            *_, last = steps
+            names = [row.name for row in summary.rows]
+            shown["overlay"] = dict(zip(names, last.values.tolist(), strict=True))
+        return shown
 
     def figure(self) -> matplotlib.figure.Figure:
-        """The layer table as a matplotlib figure."""
+        """What is shown as a matplotlib figure.
+
+        The first rows of the layer table with bars; the boxes of the graph, those that are open;
+        or histograms of the tensors of the picked module.
+        """
         title = f"{type(self.live.model).__name__} · {self.samples[self.sample].title}"
-        return table_figure(self.summary(), title)
+        if self.view == "layers":
+            return table_figure(self.summary(), title)
+        if self.view == "graph":
+            graph = self.structure()
+            title += " · backward" if self.graph == "backward" else ""
+            opened = graph.first_sight() if self.opened is None else self.opened
+            return graph_figure(graph.view(opened, self.instances), graph.trace, title)
+        found, why = self._answers.values.all(self.layer_name, self.sample, self.target)
+        bars = [
+            Bars(
+                f"{one.name}, {shapes_words([one.shape])}",
+                one.histogram.edges.cpu().numpy(),
+                one.histogram.counts.cpu().numpy(),
+                one.histogram.note,
+            )
+            for one in found
+        ]
+        said = [title, self.layer_name or "(model)", why]
+        return values_figure(bars, " · ".join(part for part in said if part))
+
+    def _chart_kinds(self) -> dict[str, ChartKind]:
+        # bqplot takes seconds to be imported, and most never ask for a chart.
+        from explain_widgets.widgets.histogram_chart import HistogramChart  # noqa: PLC0415
+        from explain_widgets.widgets.structure.charts import read_histogram  # noqa: PLC0415
+
+        def kind(name: str) -> ChartKind:
+            def read() -> Any:
+                place = self.layer_name, self.sample, self.target
+                return read_histogram(self._answers.values, name, *place)
+
+            return ChartKind(HistogramChart, read, ("sample", "layer_name", "target"))
+
+        return {name: kind(name) for name in ("weights", "outputs", "gradients")}
 
     # Traits.
 

@@ -59,7 +59,7 @@ class NumberAnswers(Answers):
         """Outputs, parameters and gradients of a module; first without the gradients."""
         name, sample = str(selection["layer_name"]), int(selection["sample"])
         with self._live.reading():
-            found, why = self._without_gradients(name, sample)
+            found, why = self.values.without_gradients(name, sample)
             content = self._described(name, sample)
         parts, waiting = [], time.monotonic()
         for part in self.values.parts(name):
@@ -80,14 +80,6 @@ class NumberAnswers(Answers):
         except NO_NUMBERS as error:
             why = why or str(error)
         yield _values_reply(content, found, why)
-
-    def _without_gradients(self, name: str, sample: int) -> tuple[list[Quantity], str]:
-        """Outputs and parameters, and why there is no output."""
-        parameters = list(self.values.parameters(name))
-        try:
-            return [*self.values.outputs(name, sample), *parameters], ""
-        except NO_NUMBERS as error:
-            return parameters, str(error)
 
     def _described(self, name: str, sample: int) -> dict[str, Any]:
         summary = self._live.summary(sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Quantity:
         Of the tensor.
     statistics, histogram
         Of its numbers.
+    tensor
+        Itself, detached.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Quantity:
     shape: tuple[int, ...]
     statistics: TensorStatistics
     histogram: Histogram
+    tensor: Tensor = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,22 @@ class ValueReader:
                 if slopes is not None:
                     yield _quantity(f"{parameter} gradient", "gradient", slopes)
 
+    def all(self, name: str, sample: int, target: Target) -> tuple[list[Quantity], str]:
+        """Outputs, parameters and gradients, and why there is no output or no gradient, or ""."""
+        found, why = self.without_gradients(name, sample)
+        try:
+            return [*found, *self.gradients(name, sample, target)], why
+        except NO_NUMBERS as error:
+            return found, why or str(error)
+
+    def without_gradients(self, name: str, sample: int) -> tuple[list[Quantity], str]:
+        """Outputs and parameters, and why there is no output, or ""."""
+        parameters = list(self.parameters(name))
+        try:
+            return [*self.outputs(name, sample), *parameters], ""
+        except NO_NUMBERS as error:
+            return parameters, str(error)
+
     def initialisations(self, name: str, trace: Trace) -> Iterator[Initialised]:
         """How the weights of a module itself look, and what is expected by what follows them."""
         followings = Followings(trace)
@@ -212,7 +231,7 @@ NO_NUMBERS = (GradientError, LayerError, RunError, TargetError)
 def _quantity(name: str, kind: str, tensor: Tensor) -> Quantity:
     known = tensor_statistics(tensor)
     histogram = tensor_histogram(tensor, known=known)
-    return Quantity(name, kind, tuple(tensor.shape), known, histogram)
+    return Quantity(name, kind, tuple(tensor.shape), known, histogram, tensor.detach())
 
 
 def _has_numbers(tensor: Tensor | None) -> TypeGuard[Tensor]:
