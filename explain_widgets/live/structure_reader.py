@@ -89,6 +89,17 @@ class StructureReader:
             self._keep_scores(sample, run.output)
         return looking.trace()
 
+    def forward_graph(self, sample: int) -> StructureGraph:
+        """See `LiveModel.forward_graph`."""
+        trace = self.trace(sample, backward=False, statistics=False)
+        kept: StructureGraph | None = self._store.get(("forward graph", sample))
+        if kept is not None and kept.trace is trace:
+            return kept
+        graph = StructureGraph(trace)
+        if trace.failure is None:
+            self._store.put(("forward graph", sample), graph, trace.nbytes)
+        return graph
+
     def backward_graph(self, sample: int, target: Target) -> StructureGraph:
         """See `LiveModel.backward_graph`."""
         key = ("backward graph", sample, kept_by(target))

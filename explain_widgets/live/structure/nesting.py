@@ -68,6 +68,8 @@ class Nesting:
 
     Attributes
     ----------
+    trace
+        That of which they are.
     groups
         By the numbers of calls; `OUTSIDE` holds the calls from outside. Calls in which nothing
         happened are left out.
@@ -76,6 +78,7 @@ class Nesting:
     """
 
     def __init__(self, trace: Trace) -> None:
+        self.trace = trace
         self.groups = _with_items(trace)
         self.passed = list(_passed(trace))
         self._routes = _routes(trace, self.groups)

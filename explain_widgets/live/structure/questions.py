@@ -83,6 +83,25 @@ class Structure:
         with self._itself.reading():
             return self._structure.summary(sample, backward, depth)
 
+    def forward_graph(self, sample: int = 0) -> StructureGraph:
+        """The graph of `trace` as boxes within boxes, repeated blocks as one.
+
+        Parameters
+        ----------
+        sample
+            Which sample.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> graph = xw.LiveModel(model, torch.randn(2, 4)).forward_graph()
+        >>> [box.label for box in graph.view(graph.first_sight()).boxes if box.kind == "module"]
+        ['', '0', '1']
+        """
+        with self._itself.reading():
+            return self._structure.forward_graph(sample)
+
     def backward_graph(self, sample: int = 0, target: Target = None) -> StructureGraph:
         """The graph by which a target is differentiated, by the modules whose forward made it.
 

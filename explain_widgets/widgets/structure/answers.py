@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.summary import Summary
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.structure.numbers import NumberAnswers
@@ -30,7 +29,7 @@ class StructureAnswers(NumberAnswers):
         index = int(selection["sample"])
         with self._live.reading():
             summary = self._live.summary(index)
-            graph = StructureGraph(summary.trace)
+            graph = self._live.forward_graph(index)
             return Reply(
                 {
                     "sample": index,

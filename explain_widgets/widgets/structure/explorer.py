@@ -84,7 +84,7 @@ class StructureExplorer(Explorer):
         """The graph that is picked: of the forward, or by which the target is differentiated."""
         if self.graph == "backward":
             return self.live.backward_graph(self.sample, self.target)
-        return StructureGraph(self.live.trace(self.sample))
+        return self.live.forward_graph(self.sample)
 
     def data(self) -> dict[str, Any]:
         """What is shown now.
