@@ -33,6 +33,9 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "head statistics": lambda live: live.head_statistics(),
     "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
     "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
+    "gradient norms": lambda live: live.gradient_norms(),
+    "dead units": lambda live: list(live.dead_units()),
+    "backward graph": lambda live: live.backward_graph(),
 }
 every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 
@@ -166,7 +169,7 @@ def test_the_snapshot_sees_a_global_hook() -> None:
 # --- every question ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("question", ["output", "activation", "muted"])
+@pytest.mark.parametrize("question", ["output", "activation", "muted", "traced"])
 def test_the_samples_of_a_model_that_begins_in_place(question: str) -> None:
     model = nn.Sequential(nn.ReLU(inplace=True), nn.Hardtanh(-0.5, 0.5, inplace=True)).eval()
     images = torch.randn(2, 3, 6, 6)
@@ -177,6 +180,7 @@ def test_the_samples_of_a_model_that_begins_in_place(question: str) -> None:
         "output": live.output,
         "activation": lambda: live.activation(""),
         "muted": lambda: live.output(mute=[("0", 1)]),
+        "traced": lambda: (live.trace(backward=True), live.output())[1],
     }
     found = ask[question]()
     assert torch.equal(images, before)

@@ -39,6 +39,9 @@ QUESTIONS: dict[str, Callable[[xw.LiveModel], Any]] = {
     "sensitivity": lambda live: live.sensitivity("gradient", count=2),
     "trace": lambda live: live.trace(backward=True, statistics=True),
     "summary": lambda live: live.summary(),
+    "dead units": lambda live: deque(live.dead_units(), 0),
+    "gradient norms": lambda live: live.gradient_norms(),
+    "backward graph": lambda live: live.backward_graph(),
 }
 
 
