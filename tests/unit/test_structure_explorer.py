@@ -465,6 +465,8 @@ def test_an_initialisation_that_is_far_from_what_follows() -> None:
     assert "A normalisation follows" in normalised["sentence"]
     assert zero["looks_like"] == "zero"
     assert zero["is_far"]
+    far = [one.module for one in explorer.initialisations() if one.is_far]
+    assert far == ["0", "2", "7"]
     explorer.close()
 
 

@@ -16,6 +16,7 @@ from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import Explorer, bundle
 from explain_widgets.widgets.structure.answers import StructureAnswers
 from explain_widgets.widgets.structure.overlays import OVERLAYS, overlay_steps
+from explain_widgets.widgets.structure.values import Initialised
 from explain_widgets.widgets.structure.words import shapes_words
 from explain_widgets.widgets.targets import TargetTrait
 
@@ -79,6 +80,14 @@ class StructureExplorer(Explorer):
     def summary(self) -> Summary:
         """The layer table of the current sample: its ``str`` is text, ``.to_dataframe()`` data."""
         return self.live.summary(self.sample)
+
+    def initialisations(self) -> list[Initialised]:
+        """How every weight of the model looks beside what the activation after it asks for.
+
+        ``one.is_far`` says which to look at, ``one.sentence`` why (Glorot and Bengio 2010; He et
+        al. 2015).
+        """
+        return list(self._answers.values.all_initialisations(self.live.trace(self.sample)))
 
     def structure(self) -> StructureGraph:
         """The graph that is picked: of the forward, or by which the target is differentiated."""

@@ -84,8 +84,8 @@ class Initialised:
 
     Attributes
     ----------
-    parameter
-        Its name within the module.
+    module, parameter
+        Path of the module, and the name of the weight within it.
     looks
         The initialisation that it looks like.
     expected
@@ -94,6 +94,7 @@ class Initialised:
         What comes after it; None: it is no weight of a layer.
     """
 
+    module: str
     parameter: str
     looks: Initialisation
     expected: Expectation | None
@@ -104,6 +105,23 @@ class Initialised:
         """Whether its deviation is far from the one expected, and it looks untrained."""
         far = self.expected is not None and bool(self.expected.sentence)
         return far and self.looks.family != "other"
+
+    @property
+    def sentence(self) -> str:
+        """What it looks like, beside what would be expected."""
+        expected, following = self.expected, self.following
+        looks = f"{self.parameter} looks like {self.looks}."
+        if expected is None or following is None:
+            return looks
+        if following.normalised:
+            return f"{looks} A normalisation follows, which undoes its scale."
+        if expected.sentence:
+            said = expected.sentence.removesuffix(".")
+            return f"{looks} {said} ({expected.source})."
+        return (
+            f"{looks} Its deviation {self.looks.deviation:.3g} is not far from the "
+            f"{expected.deviation:.3g} of {expected.scheme} ({expected.source})."
+        )
 
 
 class ValueReader:
@@ -200,27 +218,38 @@ class ValueReader:
 
     def initialisations(self, name: str, trace: Trace) -> Iterator[Initialised]:
         """How the weights of a module itself look, and what is expected by what follows them."""
-        followings = Followings(trace)
-        tensors = own_tensors(self.module(name))[0]
-        for stored, parameter in self._own_names(name).items():
+        yield from self._initialised(name.partition(":")[0], Followings(trace))
+
+    def all_initialisations(self, trace: Trace) -> Iterator[Initialised]:
+        """The same of all modules; a weight that is shared, at the first that has it."""
+        followings, seen = Followings(trace), set[int]()
+        for path, _ in self._live.model.named_modules():
+            for one in self._initialised(path, followings):
+                weight = own_tensors(self.module(path))[0][one.parameter]
+                if id(weight) not in seen:
+                    seen.add(id(weight))
+                    yield one
+
+    def _initialised(self, path: str, followings: Followings) -> Iterator[Initialised]:
+        tensors = own_tensors(self.module(path))[0]
+        for stored, parameter in self._own_names(path).items():
             weight = tensors[parameter]
             if not _is_weight(weight):
                 continue
             following = followings.after(stored)
             lies = weight.mT if following is not None and following.turned else weight
-            looks = initialisation(lies)
-            expected = None
+            looks, expected = initialisation(lies), None
             if following is not None:
-                shape = tuple(lies.shape)
-                expected = compared_deviation(
-                    looks.deviation, shape, following.activation, following.normalised
-                )
-            yield Initialised(parameter, looks, expected, following)
+                shape, after = tuple(lies.shape), following.activation
+                expected = compared_deviation(looks.deviation, shape, after, following.normalised)
+            yield Initialised(path, parameter, looks, expected, following)
 
     def _own_names(self, name: str) -> dict[str, str]:
         """The module's parameters, by the names under which the model has them first."""
-        names = {id(tensor): stored for stored, tensor in self._live.model.named_parameters()}
         own = own_tensors(self.module(name))[0]
+        if not own:
+            return {}
+        names = {id(tensor): stored for stored, tensor in self._live.model.named_parameters()}
         return {names[id(t)]: parameter for parameter, t in own.items() if id(t) in names}
 
 

@@ -146,26 +146,9 @@ def initialised_message(one: Initialised) -> dict[str, Any]:
         "expected": None if expected is None else expected.deviation,
         "fan_in": one.looks.fan_in,
         "fan_out": one.looks.fan_out,
-        "sentence": initialised_words(one),
+        "sentence": one.sentence,
         "is_far": one.is_far,
     }
-
-
-def initialised_words(one: Initialised) -> str:
-    """What a weight looks like beside what would be expected, in a sentence or two."""
-    expected, following = one.expected, one.following
-    looks = f"{one.parameter} looks like {one.looks}."
-    if expected is None or following is None:
-        return looks
-    if following.normalised:
-        return f"{looks} A normalisation follows, which undoes its scale."
-    if expected.sentence:
-        said = expected.sentence.removesuffix(".")
-        return f"{looks} {said} ({expected.source})."
-    return (
-        f"{looks} Its deviation {one.looks.deviation:.3g} is not far from the "
-        f"{expected.deviation:.3g} of {expected.scheme} ({expected.source})."
-    )
 
 
 def dead_words(dead: int, channels: int, samples: int) -> str:
