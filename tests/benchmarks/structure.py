@@ -84,6 +84,7 @@ def measured(name: str, rounds: int) -> None:
         flush=True,
     )
     described(trace)
+    explored(live)
 
 
 def described(trace: xw_trace.Trace) -> None:
@@ -100,6 +101,33 @@ def described(trace: xw_trace.Trace) -> None:
         f"{1e3 * opening:.1f} ms, {size / 1e3:.0f} kB of JSON",
         flush=True,
     )
+
+
+def explored(live: xw.LiveModel) -> None:
+    """The kernel's side of a first sight, how much is sent of it, and the still picture."""
+    live.refresh()
+    explorer = xw.StructureExplorer(live)
+    ask = explorer._answers.answer_structure
+    taken = seconds(lambda: ask({"sample": 0}))
+    again = seconds(lambda: ask({"sample": 0}))
+    sent = ask({"sample": 0}).content
+    sizes = [_size(sent), _size(sent["graph"]), _size(sent["rows"])]
+    still = seconds(explorer._still_page)
+    reply = explorer._answers.answer_backward
+    backward = seconds(lambda: reply({"sample": 0, "target": None}))
+    sizes.append(_size(reply({"sample": 0, "target": None}).content))
+    print(
+        f"{'':9} explorer: structure {taken:.2f} CPU-s with the forward, {again:.2f} without, "
+        f"{sizes[0]:.0f} kB (graph {sizes[1]:.0f}, table {sizes[2]:.0f}); still {still:.2f} CPU-s; "
+        f"backward graph {backward:.2f} CPU-s with the forward, {sizes[3]:.0f} kB",
+        flush=True,
+    )
+    explorer.close()
+
+
+def _size(content: Any) -> float:
+    """Of a message, in kB."""
+    return len(json.dumps(content, separators=(",", ":"))) / 1e3
 
 
 def counted(name: str) -> int:
