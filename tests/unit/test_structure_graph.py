@@ -197,12 +197,16 @@ def test_experts_in_a_loop_are_folded_with_what_is_around_them() -> None:
                 mixed.index_add_(0, rows, expert(flat[rows]) * weights[rows, index, None])
             return mixed.view_as(x)
 
-    view = graph_of(Loop(), torch.randn(1, 9, WIDTH)).view({""})
+    graph = graph_of(Loop(), torch.randn(1, 9, WIDTH))
+    view = graph.view({""})
     folded = [box.label for box in view.boxes if box.repeats == 5]
     assert folded == ["arange", "getitem", "experts.0", "getitem", "mul", "index_add_"]
-    assert len({box.fold for box in view.boxes if box.repeats == 5}) == 1
-    shapes = {edge.shapes for edge in view.edges if edge.target == "experts.0"}
-    assert shapes == {tuple(f"{n} × {WIDTH}" for n in range(1, 6))}
+    (fold,) = {box.fold for box in view.boxes if box.repeats == 5}
+    assert fold is not None
+    for expert in range(5):  # each is given other rows
+        view = graph.view({""}, {fold: expert})
+        shapes = {edge.shapes for edge in view.edges if edge.target == f"experts.{expert}"}
+        assert shapes == {(f"{expert + 1} × {WIDTH}",)}
 
 
 # --- at first sight -----------------------------------------------------------------------------
@@ -300,5 +304,33 @@ def test_the_data_describe_groups_once_and_calls_in_order() -> None:
     flops = dict(zip(names, data["calls"]["flops"], strict=True))
     assert flops == {call.name: call.flops for call in graph.trace.calls if call.name in flops}
     assert flops[""] == graph.trace.flops
-    edges = data["groups"][types.index("GPT2Block")]["edges"]
-    assert all(data["shapes"][n] for *_, n in edges)
+    block = data["groups"][types.index("GPT2Block")]
+    passing = {block["tensors"][place] for _, _, *places in block["edges"] for place in places}
+    assert passing == set(block["tensors"])
+    view = graph.view({"", "transformer"})
+    words = next(edge.shapes for edge in view.edges if edge.target == "transformer.h.0")
+    assert {data["shapes"][n] for n in passing} >= set(words)
+
+
+def test_tensors_of_one_shape_are_told_apart_in_the_data() -> None:
+    """What comes into a group has the order in which it is listed around it."""
+
+    class Two(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            return y.sin(), x.cos()
+
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.two = Two()
+
+        def forward(self, x: Tensor) -> Tensor:
+            a, b = self.two(x.exp(), x.tanh())
+            return a.abs() + b.neg()
+
+    data = graph_of(Around()).to_dict()
+    inner, outer = data["groups"][:2]
+    assert inner["edges"] == [[-1, 0, 1], [-1, 1, 0], [0, -2, 2], [1, -2, 3]]
+    assert sorted(edge for edge in outer["edges"] if 2 in edge[:2]) == [
+        [0, 2, 1], [1, 2, 2], [2, 3, 3], [2, 4, 4],
+    ]  # fmt: skip

@@ -20,20 +20,22 @@ def described(nesting: Nesting) -> dict[str, Any]:
         if group.exact in known:
             continue
         known[group.exact] = len(described)
+        tensors = group.tensors()
+        places = {tensor: place for place, tensor in enumerate(tensors)}
         described.append(
             {
                 "type": trace.calls[number].type if number != OUTSIDE else "",
                 "items": _items(nesting, number, known),
+                "tensors": [
+                    shapes.setdefault(shape_words(trace, tensor), len(shapes)) for tensor in tensors
+                ],
                 "edges": [
-                    [*ends, *dict.fromkeys(
-                        shapes.setdefault(shape_words(trace, tensor), len(shapes))
-                        for tensor in tensors
-                    )]
-                    for ends, tensors in group.edges.items()
+                    [*ends, *(places[tensor] for tensor in passed)]
+                    for ends, passed in group.edges.items()
                 ],
                 "repeats": [[run.start, run.period, run.count] for run in group.repeats],
             }
-        )  # fmt: skip
+        )
     return {
         "groups": described,
         "root": known[groups[OUTSIDE].exact],

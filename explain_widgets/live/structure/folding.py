@@ -32,6 +32,10 @@ class Repeat:
         """The place after the last block."""
         return self.start + self.period * self.count
 
+    def holds(self, place: int) -> bool:
+        """Whether an item is in one of the blocks."""
+        return self.start <= place < self.stop
+
     def shown(self, place: int, instance: int) -> int:
         """The item that stands for the one at ``place`` where one block stands for all."""
         return self.start + instance * self.period + (place - self.start) % self.period

@@ -89,9 +89,11 @@ class StructureGraph:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain lists, for a front end: groups that are alike only once.
 
-        ``groups``: by number their type, items ``[name, group or -1, FLOPs]``, edges ``[from, to,
-        *shapes]`` (-1: comes in, -2: goes out), repeats ``[start, period, count]``. ``root``: the
-        outermost. ``shapes``: in words, by number. ``calls``: lists in the order in which the
-        groups are met from the root on, item by item.
+        ``groups``: by number their type, items ``[name, group or -1, FLOPs]``, ``tensors`` that
+        pass in it (numbers of shapes), edges ``[from, to, *tensors]`` (-1: comes in, -2: goes
+        out; places in ``tensors``), repeats ``[start, period, count]``. The tensors that come
+        into a group are those that go to its item in the group around it, in the same order, and
+        those that go out likewise. ``root``: the outermost. ``shapes``: in words, by number.
+        ``calls``: lists in the order in which the groups are met from the root on, item by item.
         """
         return described(self.nesting)

@@ -53,6 +53,14 @@ class Group:
     structure: int = -1
     exact: int = -1
 
+    def tensors(self) -> list[int]:
+        """Numbers of all tensors that pass in it, ascending.
+
+        Those that come into a group are, in this order, the ones that go to its item in the group
+        around it; those that go out likewise.
+        """
+        return sorted({tensor for tensors in self.edges.values() for tensor in tensors})
+
 
 Route: TypeAlias = list[tuple[int, int]]
 """(group, place in it) from the outermost group to that of an operation."""
@@ -177,13 +185,15 @@ def _find_alike(trace: Trace, groups: dict[int, Group]) -> None:
         kinds = [_kind(trace.operations, groups, item, structures) for item in group.items]
         places = tuple(sorted(group.edges))
         group.structure = structures.of((*kind, tuple(kinds), places))
-        shapes = tuple(_shapes(trace, group.edges[edge]) for edge in places)
+        ranks = {tensor: rank for rank, tensor in enumerate(group.tensors())}
+        shapes = _shapes(trace, tuple(ranks))
+        passing = tuple(tuple(ranks[tensor] for tensor in group.edges[edge]) for edge in places)
         inside = tuple(
             (_relative(trace, number, item), groups[item.call].exact)
             for item in group.items
             if item.call != OUTSIDE
         )
-        group.exact = exacts.of((group.structure, shapes, inside))
+        group.exact = exacts.of((group.structure, shapes, passing, inside))
         sources: list[list[int]] = [[] for _ in group.items]
         for start, end in places:
             if end >= 0:

@@ -206,7 +206,7 @@ class Viewer:
         visible = {OUTSIDE: ""}
         for source, target, tensor in self._nesting.passed:
             before, after = self._nesting.route(source), self._nesting.route(target)
-            if self._is_between_blocks(before, after):
+            if self._is_left_out(before, after):
                 continue
             ends = []
             for operation, route in ((source, before), (target, after)):
@@ -220,17 +220,16 @@ class Viewer:
             if any(_PORTS_BY_KIND[kind] in ends for ends in self._edges):
                 self._boxes.append(Box(_PORTS_BY_KIND[kind], kind, kind, None))
 
-    def _is_between_blocks(self, before: Route, after: Route) -> bool:
-        """Whether an edge leads from one block of a run to another."""
+    def _is_left_out(self, before: Route, after: Route) -> bool:
+        """Whether an edge is within a block that is not shown, or leads from one to another."""
         for (group, start), (_, end) in zip(before, after, strict=False):
+            runs = self._groups[group].repeats
+            if any(run.holds(start) and run.holds(end) for run in runs) and not all(
+                place == self._shown_place(group, place) for place in (start, end)
+            ):
+                return True
             if start != end:
-                runs = (run for run in self._groups[group].repeats if run.start <= start < run.stop)
-                run = next(runs, None)
-                return (
-                    run is not None
-                    and run.start <= end < run.stop
-                    and run.block(start) != run.block(end)
-                )
+                return False
         return False
 
     def _seen(self, route: Route) -> str:
@@ -248,7 +247,7 @@ class Viewer:
 
     def _shown_place(self, number: int, place: int) -> int:
         for run in self._groups[number].repeats:
-            if run.start <= place < run.stop:
+            if run.holds(place):
                 return run.shown(place, self._instances.get(self._fold(number, run), 0))
         return place
 
