@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from explain_widgets.live.errors import TargetError
@@ -109,7 +110,8 @@ def scores_in(output: Any) -> Any:
 def logits(output: Any, last: int = -1) -> Tensor:
     """The scores that classes are predicted from, of shape (classes,); see `target_value`."""
     scores = scores_in(output)
-    if isinstance(scores, Tensor):
+    # Complex numbers have no largest, and truth values no gradient.
+    if isinstance(scores, Tensor) and not scores.is_complex() and scores.dtype != torch.bool:
         if scores.numel() == 1:
             return scores.reshape(1)
         if scores.ndim == 2 and len(scores) == 1:
@@ -117,9 +119,10 @@ def logits(output: Any, last: int = -1) -> Tensor:
         if scores.ndim == 3 and len(scores) == 1:
             # Outputs of another length than the input have their own last position.
             return scores[0, last if last < scores.shape[1] else -1]
-        found = f"a tensor of shape {tuple(scores.shape)}"
-    else:
-        found = type(output).__name__
+    found = type(output).__name__
+    if isinstance(scores, Tensor):
+        kind = "" if scores.is_floating_point() else f" of {str(scores.dtype)[6:]}"
+        found = f"a tensor{kind} of shape {tuple(scores.shape)}"
     raise TargetError(
         f"No class scores can be told in the model's output ({found}): pass target as a callable "
         "from the output to a scalar, such as target=lambda output: output[0].sum()."

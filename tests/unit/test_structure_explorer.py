@@ -677,3 +677,30 @@ def test_the_model_is_left_as_it_was(model: nn.Module, images: Tensor) -> None:
         for explorer.view in ("layers", "graph", "values"):
             explorer.figure()
         explorer.close()
+
+
+@pytest.mark.parametrize("kind", ["scripted", "sparse", "complex"])
+def test_modules_out_of_the_ordinary(kind: str) -> None:
+    made: dict[str, tuple[nn.Module, Tensor]] = {
+        "scripted": (
+            torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU())), torch.randn(2, 4),
+        ),
+        "sparse": (
+            nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2)),
+            torch.randint(0, 9, (2, 3)),
+        ),
+        "complex": (nn.Sequential(nn.Linear(4, 3, dtype=torch.complex64)), torch.randn(2, 4) + 0j),
+    }  # fmt: skip
+    model, samples = made[kind]
+    target = (lambda output: output.abs().sum()) if kind == "complex" else 0
+    explorer, talk = explored(model, samples, target=target)
+    sent = "custom" if kind == "complex" else 0
+    talk.ask("structure", {"sample": 0})
+    content, found, _ = values(talk, "0", target=sent)
+    assert found["weight"]["count"] == dict(model.named_parameters())["0.weight"].numel()
+    if kind != "scripted":  # its parts run below Python: no gradient passes them that could be seen
+        assert content["gradient_note"] == ""
+        norm = explorer.live.parameter_gradients(0, explorer.target)["0.weight"]
+        dense = norm.to_dense() if norm.layout != torch.strided else norm
+        assert found["weight gradient"]["norm"] == pytest.approx(float(dense.norm()), rel=1e-5)
+    explorer.close()

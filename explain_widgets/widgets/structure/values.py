@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -138,7 +139,8 @@ class ValueReader:
 
     def module(self, name: str) -> nn.Module:
         """The module of a call, as the model has it now."""
-        return self._live.model.get_submodule(name.partition(":")[0])
+        # Scripted modules know no `get_submodule`.
+        return dict(self._live.model.named_modules())[name.partition(":")[0]]
 
     def outputs(self, name: str, sample: int) -> Iterator[Quantity]:
         """The tensors of floating point that a call returns, the first of them.
@@ -258,6 +260,8 @@ NO_NUMBERS = (GradientError, LayerError, RunError, TargetError)
 
 
 def _quantity(name: str, kind: str, tensor: Tensor) -> Quantity:
+    if tensor.layout != torch.strided:  # the gradient of an embedding may be sparse
+        tensor = tensor.to_dense()
     known = tensor_statistics(tensor)
     histogram = tensor_histogram(tensor, known=known)
     return Quantity(name, kind, tuple(tensor.shape), known, histogram, tensor.detach())
@@ -269,7 +273,7 @@ def _has_numbers(tensor: Tensor | None) -> TypeGuard[Tensor]:
         isinstance(tensor, Tensor)
         and not isinstance(tensor, UninitializedParameter)
         and not (tensor.is_meta or tensor.is_nested or tensor.is_quantized)
-        and str(tensor.layout) == "torch.strided"
+        and tensor.layout == torch.strided
     )
 
 
