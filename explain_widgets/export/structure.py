@@ -47,7 +47,8 @@ def _bars(axes: Axes, values: Sequence[float], what: str) -> None:
     most = max(values, default=0) or 1
     for place, value in enumerate(values):
         if value:
-            text = f"{value:.3g}" if what == "ms" else quantity(value)
+            milliseconds = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            text = milliseconds if what == "ms" else quantity(value)
             axes.text(value + 0.02 * most, place, text, va="center", fontsize=6)
     axes.set_xlim(0, 1.25 * most)
     axes.set_title(what, fontsize=8)

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
 import anywidget
@@ -73,6 +73,9 @@ class Explorer(anywidget.AnyWidget):
 
     samples: Samples
     live: LiveModel | None
+
+    # How the still picture is cut out; None where figures have no margin: it is drawn only once.
+    _still_cut: Literal["tight"] | None = "tight"
 
     sample = traitlets.Int(0).tag(sync=True)
     """Index of the sample."""
@@ -305,7 +308,7 @@ class Explorer(anywidget.AnyWidget):
         figure = self._still_figure()
         for dpi in _STILL_DPI:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+            figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=self._still_cut)
             if buffer.tell() <= _STILL_BYTES:
                 break
         return buffer.getvalue()

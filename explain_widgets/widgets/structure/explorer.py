@@ -44,6 +44,7 @@ class StructureExplorer(Explorer):
 
     _esm = bundle("structure.js")
     _css = bundle("structure.css")
+    _still_cut = None
 
     live: LiveModel
 
