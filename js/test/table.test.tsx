@@ -1,7 +1,6 @@
 /** Statistics of all heads: the table in the middle, and the grid coloured by one of them. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../src/explorers/attention";
-import { rowAfter } from "../src/explorers/attention/head-table";
 import {
   type Column,
   decimalsOf,
@@ -10,6 +9,7 @@ import {
   sortedRows,
   textOf,
 } from "../src/explorers/attention/statistics";
+import { rowAfter } from "../src/explorers/shared/table";
 import type { Request } from "../src/kernel/messages";
 import { flatCells } from "../src/marks/mosaic";
 import { drawn, stubCanvas } from "./canvas";

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = {
     f"explain_widgets/static/{explorer}.{kind}"
-    for explorer in ("attention", "attribution", "features", "gallery")
+    for explorer in ("attention", "attribution", "features", "gallery", "structure")
     for kind in ("js", "css")
 }
 # Python before 3.11.4 has no filters yet.

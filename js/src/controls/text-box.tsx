@@ -7,11 +7,13 @@ interface TextBoxProps {
   /** The text stays, to be handed over again. */
   keep?: boolean;
   disabled: boolean;
+  /** Hears of every change of the text. */
+  onType?(text: string): void;
   onEnter(text: string, event: Event): void;
 }
 
 /** A line of text that is handed over with Enter or its button. */
-export function TextBox({ label, action, keep = false, disabled, onEnter }: TextBoxProps) {
+export function TextBox({ label, action, keep = false, disabled, onType, onEnter }: TextBoxProps) {
   const [text, setText] = useState("");
   const enter = (event: Event) => {
     event.preventDefault();
@@ -27,7 +29,10 @@ export function TextBox({ label, action, keep = false, disabled, onEnter }: Text
         placeholder={label}
         value={text}
         disabled={disabled}
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          onType?.(event.currentTarget.value);
+        }}
       />
       <button type="submit" class="xw-button" disabled={disabled || text.trim() === ""}>
         {action}

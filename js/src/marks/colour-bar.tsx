@@ -14,15 +14,20 @@ interface ColourBarProps {
 const RAMP = Uint8Array.from({ length: STRONGEST + 1 }, (_, byte) => byte);
 const UNITS = { linear: "weight", log: "weight, log", row: "share of the row’s largest" };
 
+/** All colours of a table from left to right, but that of what is not finite. */
+export function drawRamp(canvas: HTMLCanvasElement, table: ColourTable): void {
+  const context = canvas.getContext("2d");
+  if (!context) return;
+  const image = context.createImageData(RAMP.length, 1);
+  paint(RAMP, [1, RAMP.length], table, image.data);
+  context.putImageData(image, 0, 0);
+}
+
 /** What the colours stand for. */
 export function ColourBar({ table, range: [low, high], scale, label, nonfinite }: ColourBarProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
-    const context = canvas.current?.getContext("2d");
-    if (!context) return;
-    const image = context.createImageData(RAMP.length, 1);
-    paint(RAMP, [1, RAMP.length], table, image.data);
-    context.putImageData(image, 0, 0);
+    if (canvas.current !== null) drawRamp(canvas.current, table);
   }, [table]);
   const unit = label ?? UNITS[scale];
   const most = low < 0 ? signed(short(high)) : short(high);

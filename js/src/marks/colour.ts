@@ -41,6 +41,16 @@ export function paint(
   }
 }
 
+/** The colour of a byte, and whether white is read better on it. */
+export function cssOf(table: ColourTable, byte: number): [css: string, isDark: boolean] {
+  const [red = 0, green = 0, blue = 0] = table.subarray(3 * byte, 3 * byte + 3);
+  // Perceived lightness (Rec. 601) of 0…255.
+  return [`rgb(${red} ${green} ${blue})`, 0.299 * red + 0.587 * green + 0.114 * blue < 140];
+}
+
+/** Text on a colour: white, or nearly black. */
+export const inkOn = (isDark: boolean) => (isDark ? "#ffffff" : "#1f2328");
+
 /** How strongly a weight is coloured, 0…1, where no byte of the kernel's says it. */
 export function strength(value: number, largest: number, scale: Scale): number {
   if (!(value > 0) || !(largest > 0)) return 0;

@@ -1,4 +1,4 @@
-import type { ColourTable } from "./colour";
+import { type ColourTable, cssOf, inkOn, NOT_FINITE } from "./colour";
 import { exact, short } from "./numbers";
 import { shown, type Token, tip } from "./tokens";
 
@@ -16,10 +16,7 @@ const ZERO = 127;
 /** The colour of a signed number, and whether white is read better on it. */
 export function colourOf(table: ColourTable, value: number, limit: number): [css: string, isDark: boolean] {
   const share = limit > 0 ? Math.max(-1, Math.min(1, value / limit)) : 0;
-  const byte = Number.isFinite(value) ? Math.round(ZERO * (1 + share)) : 255;
-  const [red = 0, green = 0, blue = 0] = table.subarray(3 * byte, 3 * byte + 3);
-  // Perceived lightness (Rec. 601) of 0…255.
-  return [`rgb(${red} ${green} ${blue})`, 0.299 * red + 0.587 * green + 0.114 * blue < 140];
+  return cssOf(table, Number.isFinite(value) ? Math.round(ZERO * (1 + share)) : NOT_FINITE);
 }
 
 /** Running text, each token coloured by its signed score and with the number under it. */
@@ -34,7 +31,7 @@ export function ScoreText({ label, tokens, scores, limit, table }: ScoreTextProp
           <span
             key={position}
             class={`xw-score${joined}${token[3] === 1 ? " xw-special" : ""}`}
-            style={{ background, color: isDark ? "#ffffff" : "#1f2328" }}
+            style={{ background, color: inkOn(isDark) }}
             title={`${exact(score)} · ${tip(tokens, position)}`}
           >
             {shown(tokens, position)}

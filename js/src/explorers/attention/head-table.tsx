@@ -1,7 +1,6 @@
-import type { RefObject } from "preact";
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
-import { useSize } from "../../marks/use-size";
+import { ROW, rowAfter, type TableColumn, TableHeader, useInSight, useScrolled } from "../shared/table";
 import type { Place } from "./ahead";
 import {
   decimalsOf,
@@ -10,48 +9,15 @@ import {
   numberOf,
   rangeOf,
   rowOf,
-  type Sort,
   sortedRows,
   textOf,
 } from "./statistics";
 import type { AttentionStore } from "./store";
 
-/** Pixels of a row and of the header, as in the style sheet. */
-const ROW = 26;
-const HEADER = 42;
-/** Rows that are drawn beyond those in sight. */
-const SPARE = 6;
-
-interface HeaderProps {
-  sort: Sort;
-  table: HeadTable;
-  onSort(key: string | null): void;
-}
-
-function Header({ sort, table, onSort }: HeaderProps) {
-  const all = [
-    { key: null, short: "Head", unit: "", title: "As the model has them" },
-    ...table.columns.map((column) => ({ ...column, title: `${column.name}: ${column.definition}` })),
-  ];
-  return (
-    <div role="row" tabIndex={-1} class="xw-table-row xw-table-header" aria-rowindex={1}>
-      {all.map(({ key, short, unit, title }) => {
-        const sorted = sort.key === key && (sort.ascending ? "ascending" : "descending");
-        return (
-          <span key={key} role="columnheader" tabIndex={-1} aria-sort={sorted || "none"}>
-            <button type="button" title={title} onClick={() => onSort(key)}>
-              {short}
-              <small>
-                {unit}
-                {sorted && <i aria-hidden="true">{sort.ascending ? " ▴" : " ▾"}</i>}
-              </small>
-            </button>
-          </span>
-        );
-      })}
-    </div>
-  );
-}
+const headersOf = ({ columns }: HeadTable): TableColumn[] => [
+  { key: null, short: "Head", unit: "", title: "As the model has them" },
+  ...columns.map((column) => ({ ...column, title: `${column.name}: ${column.definition}` })),
+];
 
 interface RowProps {
   id: string;
@@ -100,36 +66,12 @@ function Row({ id, table, row, at, picked, largest }: RowProps) {
   );
 }
 
-/** Where an arrow key leads to among `count` rows, `page` of which are in sight; null for other keys. */
-export function rowAfter(key: string, at: number, count: number, page: number): number | null {
-  const steps: Record<string, number> = {
-    ...{ ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -count, End: count },
-  };
-  const step = steps[key];
-  return step === undefined ? null : Math.max(0, Math.min(count - 1, at + step));
-}
-
-/** Scrolls to the row that is picked, and to the first one after sorting. */
-function useScrolled(box: RefObject<HTMLElement | null>, at: number, row: number, room: number, sort: Sort) {
-  useLayoutEffect(() => {
-    if (box.current !== null) box.current.scrollTop = 0;
-  }, [box, sort]);
-  useLayoutEffect(() => {
-    const target = box.current;
-    if (target === null || row < 0) return;
-    if (at * ROW < target.scrollTop) target.scrollTop = at * ROW;
-    else if ((at + 1) * ROW > target.scrollTop + room) target.scrollTop = (at + 1) * ROW - room;
-    // Where it stands changes with every part of a long answer: only its picking scrolls.
-  }, [box, row, room]);
-}
-
 /** All heads as a table of which only the rows in sight are drawn; arrow keys pick the next. */
 function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
   const { selection, sort, lost } = store.state;
   const id = useUniqueId();
   const box = useRef<HTMLDivElement>(null);
-  const room = useSize(box, { width: 600, height: 400 }).height - HEADER;
-  const [top, setTop] = useState(0);
+  const { room, page, first, last, onScroll } = useInSight(box);
   const order = useMemo(() => sortedRows(table, sort), [table, sort]);
   const largest = useMemo(() => table.columns.map((_, at) => rangeOf(table, at)?.[1] ?? 0), [table]);
   const row = rowOf(table, selection.layer, selection.head);
@@ -141,7 +83,7 @@ function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
   };
   const press = (event: KeyboardEvent) => {
     if ((event.target as Element).closest("button") !== null) return; // of the header
-    const next = rowAfter(event.key, at, order.length, Math.floor(room / ROW));
+    const next = rowAfter(event.key, at, order.length, page);
     if (next === null) return;
     event.preventDefault();
     pick(order[next], event);
@@ -152,7 +94,6 @@ function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
     box.current?.focus(); // the row itself may be gone as soon as the table is scrolled
     pick(Number(found), event);
   };
-  const first = Math.max(0, Math.floor(top / ROW) - SPARE);
   return (
     <div
       ref={box}
@@ -163,13 +104,13 @@ function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
       aria-label="Statistics of all heads; arrow keys pick a head"
       aria-rowcount={order.length + 1}
       aria-activedescendant={row < 0 ? undefined : `${id}-${row}`}
-      onScroll={(event) => setTop(ROW * Math.floor(event.currentTarget.scrollTop / ROW))}
+      onScroll={onScroll}
       onClick={click}
       onKeyDown={press}
     >
-      <Header table={table} sort={sort} onSort={(key) => store.sortBy(key)} />
+      <TableHeader columns={headersOf(table)} sort={sort} onSort={(key) => store.sortBy(key)} />
       <div role="rowgroup" class="xw-table-body" style={{ height: `${ROW * order.length}px` }}>
-        {order.slice(first, Math.ceil((top + room) / ROW) + SPARE).map((one, index) => (
+        {order.slice(first, last).map((one, index) => (
           <Row key={one} {...{ id, table, largest }} row={one} at={first + index} picked={one === row} />
         ))}
       </div>

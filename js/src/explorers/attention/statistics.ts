@@ -2,6 +2,7 @@ import { pick } from "../../kernel/arrays";
 import type { Answer } from "../../kernel/connection";
 import { NOT_FINITE, STRONGEST } from "../../marks/colour";
 import { exact, short } from "../../marks/numbers";
+import type { Sort } from "../shared/table";
 import type { Place } from "./ahead";
 import type { Layer, Selection } from "./types";
 
@@ -38,12 +39,6 @@ export interface HeadTable extends StatisticsContent {
   payload: number;
   bytes: number;
   milliseconds: number;
-}
-
-/** By which column rows are sorted; null: as the model has them. */
-export interface Sort {
-  key: string | null;
-  ascending: boolean;
 }
 
 export const WEIGHTS = "weights";

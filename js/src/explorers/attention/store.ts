@@ -6,6 +6,7 @@ import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
 import type { Change, How } from "../shared/change";
 import { ExplorerStore, offered } from "../shared/store";
+import { sortedAnew } from "../shared/table";
 import { Ahead, HeadCache, type Place } from "./ahead";
 import { clampCompared, contentOf, isComparing, OtherSide, otherOf, otherPlace } from "./comparison";
 import { pictureOf } from "./picture";
@@ -177,8 +178,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
 
   /** Sorts the table by a column, largest first; again: the other way round. */
   sortBy(key: string | null): void {
-    const { sort } = this.state;
-    this.update({ sort: { key, ascending: key === sort.key ? !sort.ascending : key === null } });
+    this.update({ sort: sortedAnew(this.state.sort, key, key === null) });
   }
 
   /** Picks the next token of the text that is searched for, and moves the matrix there. */

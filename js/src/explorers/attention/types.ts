@@ -4,7 +4,8 @@ import type { Token } from "../../marks/tokens";
 import type { Span } from "../../marks/viewport";
 import type { Change, How } from "../shared/change";
 import type { SharedSelection, SharedState } from "../shared/store";
-import type { HeadTable, Sort } from "./statistics";
+import type { Sort } from "../shared/table";
+import type { HeadTable } from "./statistics";
 
 /** An index, or all heads combined. */
 export type Head = number | "mean" | "max";

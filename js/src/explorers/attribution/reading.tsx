@@ -1,3 +1,4 @@
+import { inkOn } from "../../marks/colour";
 import { Curves } from "../../marks/curves";
 import { short } from "../../marks/numbers";
 import { colourOf } from "../../marks/score-text";
@@ -109,7 +110,7 @@ function AgreementTable({ found, table }: { found: Agreement; table: Uint8Array 
                   key={other}
                   class="xw-number"
                   title={`${name} and ${other}`}
-                  style={{ background, color: isDark ? "#ffffff" : "#1f2328" }}
+                  style={{ background, color: inkOn(isDark) }}
                 >
                   {Number.isFinite(value) ? value.toFixed(2) : "n/a"}
                 </td>

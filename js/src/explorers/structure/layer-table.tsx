@@ -1,0 +1,98 @@
+import { useMemo, useRef } from "preact/hooks";
+import { useUniqueId } from "../../controls/use-unique-id";
+import { ROW, rowAfter, TableHeader, useInSight, useScrolled } from "../shared/table";
+import { LayerRow } from "./layer-row";
+import { columnsWith, linesOf, sortedRows, treeRows, usedRows } from "./rows";
+import type { StructureStore } from "./store";
+import type { StructureContent } from "./types";
+
+/** Widths of the columns: least pixels in sight, and shares of what is left. */
+function widths(columns: { width: [number, number] }[]) {
+  return {
+    "--xw-grid": columns.map(({ width: [least, share] }) => `minmax(${least}px, ${share}fr)`).join(" "),
+    "--xw-least": `${columns.reduce((sum, { width }) => sum + width[0], 0)}px`,
+  };
+}
+
+interface LayerTableProps {
+  store: StructureStore;
+  content: StructureContent;
+}
+
+/** The modules as a tree, or sorted by a column; only the rows in sight are drawn. */
+export function LayerTable({ store, content }: LayerTableProps) {
+  const { selection, sort, folded, lost, search } = store.state;
+  const { rows } = content;
+  const { overlay } = store;
+  const id = useUniqueId();
+  const box = useRef<HTMLDivElement>(null);
+  const { room, page, first, last, onScroll } = useInSight(box);
+  const columns = useMemo(() => columnsWith(overlay), [overlay]);
+  const lines = useMemo(() => linesOf(rows, columns), [rows, columns]);
+  const used = useMemo(() => usedRows(rows), [rows]);
+  const isTree = sort.key === null;
+  const order = useMemo(
+    () => (isTree ? treeRows(rows, folded) : sortedRows(rows, sort, columns)),
+    [rows, sort, folded, columns, isTree],
+  );
+  const picked = store.rowOf(selection.layer_name);
+  const at = lines.placeIn(order, picked);
+  useScrolled(box, at, picked, room, sort);
+  const pick = (row: number | undefined, event: Event) => {
+    const name = rows.name[row ?? -1];
+    if (name !== undefined && lost === null) store.pick(name, event);
+  };
+  const fold = (row: number, wanted: boolean) => store.fold(rows.name[row] ?? "", wanted);
+  const press = (event: KeyboardEvent) => {
+    if ((event.target as Element).closest("button") !== null) return; // of the header
+    const row = order[at];
+    const sideways = { ArrowLeft: true, ArrowRight: false }[event.key];
+    const next = rowAfter(event.key, at, order.length, page);
+    if (next === null && (sideways === undefined || !isTree || row === undefined)) return;
+    event.preventDefault();
+    if (next !== null) return pick(order[next], event);
+    if (sideways === undefined || row === undefined) return;
+    const isFolded = folded.has(rows.name[row] ?? "");
+    if (lines.hasParts[row] && isFolded !== sideways) fold(row, sideways);
+    else if (!sideways && lines.hasParts[row]) pick(order[at + 1], event);
+    else if (sideways) pick(lines.parents[row], event);
+  };
+  const click = (event: Event) => {
+    const target = event.target as Element;
+    const row = Number(target.closest<HTMLElement>("[data-row]")?.dataset.row ?? -1);
+    if (row < 0) return;
+    box.current?.focus(); // the row itself may be gone as soon as the table is scrolled
+    if (target.closest(".xw-fold") !== null) fold(row, !folded.has(rows.name[row] ?? ""));
+    else pick(row, event);
+  };
+  return (
+    <div
+      ref={box}
+      class="xw-table xw-layer-table"
+      style={widths(columns)}
+      role="treegrid"
+      tabIndex={0}
+      aria-label={`Modules; up and down pick one${isTree ? ", left and right fold and unfold" : ""}`}
+      aria-rowcount={order.length + 1}
+      aria-activedescendant={order[at] === undefined ? undefined : `${id}-${order[at]}`}
+      onScroll={onScroll}
+      onClick={click}
+      onKeyDown={press}
+    >
+      <TableHeader columns={lines.headers} sort={sort} onSort={(key) => store.sortBy(key)} />
+      <div role="rowgroup" class="xw-table-body" style={{ height: `${ROW * order.length}px` }}>
+        {order.slice(first, last).map((row, index) => (
+          <LayerRow
+            key={row}
+            {...{ id, rows, lines, columns, row, isTree, search }}
+            at={first + index}
+            used={used[row] === 1}
+            picked={row === picked}
+            stands={row !== picked && first + index === at}
+            folded={folded.has(rows.name[row] ?? "")}
+          />
+        ))}
+      </div>
+    </div>
+  );
+}
