@@ -5,6 +5,7 @@ import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
 import { TextBox } from "../../controls/text-box";
 import type { Scale } from "../../marks/colour";
+import { ClassPicker, ColourPicker, SampleSlider } from "../shared/controls";
 import { CompareButton } from "./comparison-strip";
 import { howAblated } from "./selection";
 import type { AttentionStore } from "./store";
@@ -38,7 +39,7 @@ interface BarProps {
 
 function Position({ store, lastHead }: BarProps) {
   const { selection, content, lost } = store.state;
-  const { sample, layer, head } = selection;
+  const { layer, head } = selection;
   const disabled = lost !== null || content === null;
   const layers = content?.layers ?? [];
   const current = layers[layer];
@@ -46,14 +47,7 @@ function Position({ store, lastHead }: BarProps) {
     store.move({ head: choice === "one" ? lastHead : (choice as Head) }, event);
   return (
     <>
-      <Slider
-        label="Sample"
-        value={sample}
-        count={store.sampleCount}
-        spoken={content?.sample === sample ? `${sample}, ${content.title}` : String(sample)}
-        disabled={disabled}
-        onMove={(value, event) => store.move({ sample: value }, event)}
-      />
+      <SampleSlider store={store} />
       <Slider
         label="Layer"
         value={layer}
@@ -115,19 +109,14 @@ function Target({ store }: { store: AttentionStore }) {
   const { classes, selection, lost } = store.state;
   const { target, sample } = selection;
   const found = classes?.sample === sample ? classes : null;
-  const predicted = found?.predicted == null ? "predicted" : `predicted: ${found.predicted.name}`;
-  const options: [string, string][] = [["", predicted]];
-  if (target === "custom") options.push(["custom", "a function of Python’s"]);
-  for (const [index, name] of (found?.classes ?? []).entries()) options.push([String(index), name]);
-  if (options.length < 2) return null;
+  if (target === null && (found === null || found.classes.length === 0)) return null;
   return (
-    <Picker
-      label="Target"
-      labelled
-      value={target === null ? "" : String(target)}
-      options={options}
+    <ClassPicker
+      value={target}
+      predicted={found?.predicted}
+      classes={found?.classes ?? []}
       disabled={lost !== null}
-      onPick={(value, event) => store.move({ target: value === "" ? null : Number(value) }, event)}
+      onPick={(value, event) => store.move({ target: value }, event)}
     />
   );
 }
@@ -185,9 +174,8 @@ function LensControls({ store }: { store: AttentionStore }) {
 /** All controls, in one bar on top. */
 export function Bar({ store, lastHead }: BarProps) {
   const { selection, content, lost } = store.state;
-  const { view, scale, colormap, padding } = selection;
+  const { view, scale, padding } = selection;
   const disabled = lost !== null || content === null;
-  const maps = store.colormaps.map((name) => [name, name] as const);
   const hasTokens = content?.layers[selection.layer]?.query_tokens != null;
   const paddingMatters = padding || (content?.layers.some(hidesPadding) ?? false);
   return (
@@ -208,14 +196,7 @@ export function Bar({ store, lastHead }: BarProps) {
         disabled={disabled}
         onPick={(value, event) => store.move({ scale: value }, event)}
       />
-      <Picker
-        label="Colours"
-        labelled
-        value={colormap}
-        options={maps}
-        disabled={disabled}
-        onPick={(value, event) => store.move({ colormap: value }, event)}
-      />
+      <ColourPicker store={store} />
       {paddingMatters && (
         <Check
           label="Show padding"

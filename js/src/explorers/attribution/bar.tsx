@@ -1,7 +1,7 @@
 import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
-import { Slider } from "../../controls/slider";
 import { shown } from "../../marks/tokens";
+import { ColourPicker, SampleSlider } from "../shared/controls";
 import { MethodOptions } from "./options";
 import type { AttributionStore } from "./store";
 import { MethodPicker, TargetPicker } from "./target";
@@ -106,20 +106,13 @@ function Handling({ store }: { store: AttributionStore }) {
 /** All controls, in one bar on top. */
 export function Bar({ store }: { store: AttributionStore }) {
   const { selection, content, lost } = store.state;
-  const { sample, layer, show, colormap, other, method, target } = selection;
+  const { layer, show, other, method, target } = selection;
   const disabled = lost !== null || content === null;
   const layers = content?.layers ?? [];
   const takesLayer = [method, other?.method ?? ""].some((name) => store.methodNamed(name)?.takes_layer);
   return (
     <>
-      <Slider
-        label="Sample"
-        value={sample}
-        count={store.sampleCount}
-        spoken={content?.sample === sample ? `${sample}, ${content.title}` : String(sample)}
-        disabled={disabled}
-        onMove={(value, event) => store.move({ sample: value }, event)}
-      />
+      <SampleSlider store={store} />
       <Segmented
         label="Attribute to"
         labelled
@@ -166,14 +159,7 @@ export function Bar({ store }: { store: AttributionStore }) {
           )}
           <MethodOptions store={store} />
           <Handling store={store} />
-          <Picker
-            label="Colours"
-            labelled
-            value={colormap}
-            options={store.colormaps.map((one) => [one, one])}
-            disabled={disabled}
-            onPick={(value, event) => store.move({ colormap: value }, event)}
-          />
+          <ColourPicker store={store} />
           <button
             type="button"
             class="xw-button"

@@ -1,5 +1,6 @@
 import { Picker } from "../../controls/picker";
 import { TextBox } from "../../controls/text-box";
+import { ClassPicker } from "../shared/controls";
 import type { AttributionStore } from "./store";
 import type { Target } from "./types";
 
@@ -10,31 +11,20 @@ interface PickerProps<T> {
   onPick(value: T, event: Event): void;
 }
 
-const CUSTOM = "custom";
-
 /** What is explained: the predicted class, another, a token of the vocabulary, a loss. */
 export function TargetPicker({ store, label, value, onPick }: PickerProps<Target>) {
   const { content, lost } = store.state;
   if (content === null) return null;
-  const classes = content.classes.map((name, index) => [`${index}`, probable(store, index, name)] as const);
-  const losses = content.losses.map(([name, title]) => [name, title] as const);
-  const options: (readonly [string, string])[] = [["", store.targetName(null)], ...classes, ...losses];
-  const picked = value === null ? "" : String(value);
-  // A class that is in no menu, or a function that was set in Python.
-  if (!options.some(([option]) => option === picked)) {
-    options.push([picked, picked === CUSTOM ? "function set in Python" : store.targetName(value)]);
-  }
-  const read = (option: string): Target =>
-    option === "" ? null : /^-?\d+$/.test(option) ? Number(option) : option;
   return (
     <>
-      <Picker
+      <ClassPicker
         label={label}
-        labelled
-        value={picked}
-        options={options}
+        value={value}
+        predicted={content.predicted}
+        classes={content.classes.map((name, index) => probable(store, index, name))}
+        further={content.losses}
         disabled={lost !== null}
-        onPick={(option, event) => onPick(read(option), event)}
+        onPick={onPick}
       />
       {content.has_vocabulary && (
         <TextBox

@@ -1,6 +1,7 @@
 import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
 import { Slider } from "../../controls/slider";
+import { ClassPicker, ColourPicker, SampleSlider } from "../shared/controls";
 import { type FeatureStore, layoutsOf } from "./store";
 import type { Layer, MapScale, Order, Show } from "./types";
 
@@ -25,20 +26,17 @@ const SCALES = [
 
 const layerText = ({ name, size }: Layer) => `${name || "(model)"} · ${size}`;
 
-/** The class that is differentiated: the predicted one, or any other. */
+/** What is differentiated. */
 function Target({ store }: { store: FeatureStore }) {
   const { content, selection, lost } = store.state;
   if (content === null || content.classes.length === 0) return null;
-  const predicted = content.predicted === null ? "predicted" : `predicted: ${content.predicted.name}`;
-  const options = [["", predicted], ...content.classes.map((name, index) => [String(index), name])];
   return (
-    <Picker
-      label="Target"
-      labelled
-      value={selection.target === null ? "" : String(selection.target)}
-      options={options as [string, string][]}
+    <ClassPicker
+      value={selection.target}
+      predicted={content.predicted}
+      classes={content.classes}
       disabled={lost !== null}
-      onPick={(value, event) => store.move({ target: value === "" ? null : Number(value) }, event)}
+      onPick={(target, event) => store.move({ target }, event)}
     />
   );
 }
@@ -87,21 +85,14 @@ function Parts({ store }: { store: FeatureStore }) {
 /** All controls, in one bar on top. */
 export function Bar({ store }: { store: FeatureStore }) {
   const { selection, content, lost } = store.state;
-  const { sample, layer, show, order, scale, colormap, channel } = selection;
+  const { layer, show, order, scale, channel } = selection;
   const disabled = lost !== null || content === null;
   const layers = content?.layers ?? [];
   const name = store.layer?.name;
   const isMuted = name !== undefined && store.howMuted(name, channel) !== null;
   return (
     <>
-      <Slider
-        label="Sample"
-        value={sample}
-        count={store.sampleCount}
-        spoken={content?.sample === sample ? `${sample}, ${content.title}` : String(sample)}
-        disabled={disabled}
-        onMove={(value, event) => store.move({ sample: value }, event)}
-      />
+      <SampleSlider store={store} />
       <Picker
         label="Layer"
         labelled
@@ -138,14 +129,7 @@ export function Bar({ store }: { store: FeatureStore }) {
         onPick={(value, event) => store.move({ scale: value }, event)}
       />
       <Parts store={store} />
-      <Picker
-        label="Colours"
-        labelled
-        value={colormap}
-        options={store.colormaps.map((one) => [one, one])}
-        disabled={disabled}
-        onPick={(value, event) => store.move({ colormap: value }, event)}
-      />
+      <ColourPicker store={store} />
       <button
         type="button"
         class="xw-button"

@@ -20,7 +20,7 @@ function View({ store }: { store: StructureStore }) {
       </section>
     );
   }
-  if (view === "values") return <ValuesPanel store={store} />;
+  if (view === "values") return <ValuesPanel store={store} content={content} />;
   return (
     <section class={`xw-view xw-${view}-view`} aria-label={LABELS[view]}>
       {content.failure !== null && <FailureStrip failure={content.failure} store={store} />}

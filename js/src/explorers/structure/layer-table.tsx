@@ -2,7 +2,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { ROW, rowAfter, TableHeader, useInSight, useScrolled } from "../shared/table";
 import { LayerRow } from "./layer-row";
-import { columnsWith, linesOf, sortedRows, treeRows, usedRows } from "./rows";
+import { columnsWith, linesOf, NARROW, sortedRows, treeRows, usedRows } from "./rows";
 import type { StructureStore } from "./store";
 import type { StructureContent } from "./types";
 
@@ -17,17 +17,19 @@ function widths(columns: { width: [number, number] }[]) {
 interface LayerTableProps {
   store: StructureStore;
   content: StructureContent;
+  /** Names and types only, to pick from. */
+  isNarrow?: boolean;
 }
 
 /** The modules as a tree, or sorted by a column; only the rows in sight are drawn. */
-export function LayerTable({ store, content }: LayerTableProps) {
+export function LayerTable({ store, content, isNarrow = false }: LayerTableProps) {
   const { selection, sort, folded, lost, search } = store.state;
   const { rows } = content;
   const { overlay } = store;
   const id = useUniqueId();
   const box = useRef<HTMLDivElement>(null);
   const { room, page, first, last, onScroll } = useInSight(box);
-  const columns = useMemo(() => columnsWith(overlay), [overlay]);
+  const columns = useMemo(() => (isNarrow ? NARROW : columnsWith(overlay)), [overlay, isNarrow]);
   const lines = useMemo(() => linesOf(rows, columns), [rows, columns]);
   const used = useMemo(() => usedRows(rows), [rows]);
   const isTree = sort.key === null;

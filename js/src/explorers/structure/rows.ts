@@ -118,6 +118,12 @@ export const COLUMNS: Column[] = [
   },
 ];
 
+/** Those by which a module is known. */
+export const NARROW: Column[] = COLUMNS.slice(0, 2).map((column, at) => ({
+  ...column,
+  width: at === 0 ? [130, 1.6] : [80, 1],
+}));
+
 /** Overlays that have a column of their own anyway. */
 const IN_COLUMNS = new Set<string>(["parameters", "flops", "seconds"]);
 /** Key of the column of another overlay. */

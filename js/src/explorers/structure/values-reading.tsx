@@ -1,0 +1,144 @@
+import { Curves } from "../../marks/curves";
+import { digits, whole } from "../../marks/numbers";
+import type { StructureStore } from "./store";
+import type { InitialisationLine, Spectrum, Values } from "./types";
+
+function Initialisation({ line }: { line: InitialisationLine }) {
+  const { parameter, looks_like, found, expected, fan_in, fan_out, sentence, is_far } = line;
+  return (
+    <li>
+      <b>{parameter}</b>
+      {` looks like ${looks_like}`}
+      <div class="xw-number xw-note" title="Standard deviations">
+        {`deviation ${digits(found)}`}
+        {expected !== null && `, expected ${digits(expected)}`}
+        {fan_in > 0 && ` · fan-in ${whole(fan_in)}, fan-out ${whole(fan_out)}`}
+      </div>
+      {sentence !== "" && <div class={is_far ? "xw-warning" : "xw-note"}>{sentence}</div>}
+    </li>
+  );
+}
+
+/** What the parameters look as if they were drawn from. */
+function Initialisations({ lines }: { lines: InitialisationLine[] }) {
+  if (lines.length === 0) return null;
+  return (
+    <section aria-label="Initialisation">
+      <h3>Initialisation it looks like</h3>
+      <ul class="xw-initialisations">
+        {lines.map((line) => (
+          <Initialisation key={line.parameter} line={line} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** Units that are silent for all samples, counted on demand. */
+function DeadUnits({ store }: { store: StructureStore }) {
+  const { dead, lost, selection } = store.state;
+  const found = dead?.layer_name === selection.layer_name ? dead : null;
+  return (
+    <section aria-label="Dead units">
+      <h3>Dead units</h3>
+      {found !== null && (
+        <>
+          <p class="xw-number">{found.words}</p>
+          {found.partial && <progress value={found.samples} max={found.of} aria-label="Samples read" />}
+          {found.names.length > 0 && (
+            <p class="xw-note">
+              {found.names.join(", ")}
+              {found.dead > found.names.length && ` and ${whole(found.dead - found.names.length)} more`}
+            </p>
+          )}
+        </>
+      )}
+      <div class="xw-buttons">
+        {found?.partial ? (
+          <button type="button" class="xw-button" onClick={() => store.stopDead()}>
+            Stop
+          </button>
+        ) : (
+          <button
+            type="button"
+            class="xw-button"
+            disabled={lost !== null}
+            title="Runs the model on the samples, one after the other"
+            onClick={(event) => store.countDead(event)}
+          >
+            {found === null ? "Count over the samples" : "Count again"}
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
+  const { parameter, shape, spectral_norm, effective_rank, rank_limit, definition, singular } = spectrum;
+  const last = Math.max(1, (singular?.length ?? 1) - 1);
+  return (
+    <>
+      <h4>{`${parameter} · ${shape}`}</h4>
+      <dl class="xw-statistics">
+        <div title={definition}>
+          <dt>Spectral norm</dt>
+          <dd class="xw-number">{digits(spectral_norm)}</dd>
+        </div>
+        <div title={definition}>
+          <dt>Effective rank</dt>
+          <dd class="xw-number">{`${digits(effective_rank)} of ${whole(rank_limit)}`}</dd>
+        </div>
+      </dl>
+      {singular !== null && singular.length > 1 && (
+        <Curves
+          label={`Singular values of ${parameter}, the largest first`}
+          x={Float32Array.from(singular, (_, at) => at / last)}
+          xLabel="share of all"
+          yLabel="singular values"
+          curves={[{ name: parameter, y: singular }]}
+        />
+      )}
+    </>
+  );
+}
+
+/** Singular values of the weights, computed on demand. */
+function Spectra({ store, values }: { store: StructureStore; values: Values }) {
+  const { spectra, lost, selection } = store.state;
+  const found = spectra?.layer_name === selection.layer_name ? spectra.spectra : null;
+  if (!values.quantities.some(({ kind }) => kind === "parameter")) return null;
+  return (
+    <section aria-label="Spectrum">
+      <h3>Singular values</h3>
+      {found?.map((spectrum) => (
+        <SpectrumOf key={spectrum.parameter} spectrum={spectrum} />
+      ))}
+      {found?.length === 0 && <p class="xw-note">No parameter of it is a matrix.</p>}
+      {found === null && (
+        <div class="xw-buttons">
+          <button
+            type="button"
+            class="xw-button"
+            disabled={lost !== null}
+            title="Takes time that grows with the third power of the smaller side"
+            onClick={(event) => store.readSpectrum(event)}
+          >
+            Spectral norm and rank
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}
+
+/** On the right: what the weights look like, and what is measured on demand. */
+export function ValuesReading({ store, values }: { store: StructureStore; values: Values }) {
+  return (
+    <>
+      <Initialisations lines={values.initialisation} />
+      <DeadUnits store={store} />
+      <Spectra store={store} values={values} />
+    </>
+  );
+}
