@@ -20,6 +20,8 @@ export interface TableColumn {
   short: string;
   unit: string;
   title: string;
+  /** Whether words stand in it, which begin at the left. */
+  isWords?: boolean;
 }
 
 interface TableHeaderProps {
@@ -30,18 +32,30 @@ interface TableHeaderProps {
 
 /** Names of columns, each a button that sorts by it. */
 export function TableHeader({ columns, sort, onSort }: TableHeaderProps) {
+  const hasUnits = columns.some(({ unit }) => unit !== "");
   return (
     <div role="row" tabIndex={-1} class="xw-table-row xw-table-header" aria-rowindex={1}>
-      {columns.map(({ key, short, unit, title }) => {
+      {columns.map(({ key, short, unit, title, isWords }) => {
         const sorted = sort.key === key && (sort.ascending ? "ascending" : "descending");
+        const arrow = sorted && <i aria-hidden="true">{sort.ascending ? " ▴" : " ▾"}</i>;
         return (
-          <span key={key} role="columnheader" tabIndex={-1} aria-sort={sorted || "none"}>
+          <span
+            key={key}
+            role="columnheader"
+            tabIndex={-1}
+            class={isWords ? "xw-words" : undefined}
+            aria-sort={sorted || "none"}
+          >
             <button type="button" title={title} onClick={() => onSort(key)}>
               {short}
-              <small>
-                {unit}
-                {sorted && <i aria-hidden="true">{sort.ascending ? " ▴" : " ▾"}</i>}
-              </small>
+              {hasUnits ? (
+                <small>
+                  {unit}
+                  {arrow}
+                </small>
+              ) : (
+                arrow
+              )}
             </button>
           </span>
         );

@@ -12,7 +12,11 @@ import type {
   ValuesContent,
 } from "./types";
 
-const sizes = ({ payload, bytes, milliseconds }: Answer): Answered => ({ payload, bytes, milliseconds });
+/** What is said counts, too: most of these answers is no array. */
+function sizes({ content, payload, bytes, milliseconds }: Answer): Answered {
+  const said = JSON.stringify(content).length;
+  return { payload: payload + said, bytes: bytes + said, milliseconds };
+}
 
 export function readStructure(answer: Answer): StructureContent {
   return { ...(answer.content as Omit<StructureContent, keyof Answered>), ...sizes(answer) };

@@ -59,7 +59,7 @@ function Search({ store }: { store: StructureStore }) {
         keep
         disabled={lost !== null}
         onType={(text) => store.search(text)}
-        onEnter={(_, event) => store.pickFound(1, event)}
+        onEnter={(_, event) => store.pickNext(event)}
       />
       <span class="xw-note xw-found" role="status">
         {search.trim() === "" ? "" : found.length === 0 ? "not found" : count}

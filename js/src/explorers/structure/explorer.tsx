@@ -51,7 +51,7 @@ function Said({ store }: { store: StructureStore }) {
   const { content, values, selection, copied } = store.state;
   const answer = selection.view === "values" ? values : content;
   if (answer === null) return null;
-  return <Footer said={[answer.footer, copied]} answer={answer} />;
+  return <Footer said={[content?.title ?? "", answer.footer, copied]} answer={answer} />;
 }
 
 export function Explorer({ store }: { store: StructureStore }) {

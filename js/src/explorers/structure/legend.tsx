@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { type ColourTable, cssOf, NOT_FINITE } from "../../marks/colour";
 import { drawRamp } from "../../marks/colour-bar";
 import { whole } from "../../marks/numbers";
-import { type Overlay, ZERO_COLOUR } from "./overlay";
+import { EVEN, type Overlay, ZERO_COLOUR } from "./overlay";
 import type { StructureStore } from "./store";
 
 function Ramp({ table }: { table: ColourTable }) {
@@ -35,9 +35,11 @@ export function Legend({ store, overlay }: { store: StructureStore; overlay: Ove
         <b>{label}</b>
         {of !== "" && ` (${of})`}
       </span>
-      {ends === null ? (
-        <span>nothing to colour</span>
-      ) : (
+      {ends === null && <span>nothing to colour</span>}
+      {ends !== null && ends[0] === ends[1] && (
+        <Swatch colour={cssOf(table, EVEN)[0]} text={`all ${ends[0]}`} />
+      )}
+      {ends !== null && ends[0] !== ends[1] && (
         <span class="xw-ramp" role="img" aria-label={`Colours from ${ends[0]} to ${ends[1]}`}>
           <span class="xw-number">{ends[0]}</span>
           <Ramp table={table} />

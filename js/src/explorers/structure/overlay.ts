@@ -32,6 +32,9 @@ export interface Overlay extends OverlayAnswer {
 /** Of zero on a logarithmic scale, which has no place for it. */
 export const ZERO_COLOUR = "rgb(183 189 199)";
 
+/** Byte of the colour of numbers that are all the same. */
+export const EVEN = STRONGEST / 2;
+
 const TEXTS: Record<Exclude<OverlayName, "">, (value: number) => string> = {
   parameters: quantity,
   flops: quantity,
@@ -69,8 +72,7 @@ export function overlayOf(answer: OverlayAnswer, table: ColourTable): Overlay {
   const colour = (value: number): [string, boolean] => {
     if (!Number.isFinite(value)) return cssOf(table, NOT_FINITE);
     if (log && value <= 0) return [ZERO_COLOUR, false];
-    const share = room > 0 ? (scale(value) - scale(low)) / room : 0.5;
-    return cssOf(table, Math.round(STRONGEST * share));
+    return cssOf(table, room > 0 ? Math.round((STRONGEST * (scale(value) - scale(low))) / room) : EVEN);
   };
   return {
     ...answer,

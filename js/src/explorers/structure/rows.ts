@@ -108,8 +108,8 @@ export const COLUMNS: Column[] = [
     exact: (count) => `${whole(count)} bytes`,
   }),
   {
-    ...{ key: "trainable", name: "Trainable", short: "Train", unit: "", hasBar: false, isWords: false },
-    width: [54, 0.6],
+    ...{ key: "trainable", name: "Trainable", short: "Trainable", unit: "", hasBar: false, isWords: false },
+    width: [74, 0.8],
     definition: "Whether its parameters ask for gradients",
     values: (rows) => rows.parameters.map((all, row) => (all === 0 ? -1 : (rows.trainable[row] ?? 0) / all)),
     text: trainableText,
@@ -124,31 +124,41 @@ export const NARROW: Column[] = COLUMNS.slice(0, 2).map((column, at) => ({
   width: at === 0 ? [130, 1.6] : [80, 1],
 }));
 
-/** Overlays that have a column of their own anyway. */
-const IN_COLUMNS = new Set<string>(["parameters", "flops", "seconds"]);
-/** Key of the column of another overlay. */
-export const OVERLAY = "overlay";
+/** Key of the column of an overlay that is none of the others. */
+const OVERLAY = "overlay";
 
-/** The columns of the table, the one of the overlay coloured. */
+/** The columns of the table; one that an overlay colours stands beside the names. */
 export function columnsWith(overlay: Overlay | null): Column[] {
   if (overlay === null) return COLUMNS;
-  const colours = (row: number) => {
-    const background = overlay.colourOf(row);
-    return background === null ? undefined : { background, color: overlay.inkOf(row) };
-  };
-  if (IN_COLUMNS.has(overlay.overlay)) {
-    return COLUMNS.map((column) => (column.key === overlay.overlay ? { ...column, colours } : column));
-  }
-  const { label, unit } = overlay;
-  const column: Column = {
-    ...{ key: OVERLAY, name: label, short: label, unit, definition: label, isWords: false, hasBar: false },
+  const [names, ...others] = COLUMNS as [Column, ...Column[]];
+  const known = others.find(({ key }) => key === overlay.overlay);
+  const coloured = { ...(known ?? columnOf(overlay)), colours: (row: number) => coloursOf(overlay, row) };
+  return [names, coloured, ...others.filter((column) => column !== known)];
+}
+
+function coloursOf(overlay: Overlay, row: number) {
+  const background = overlay.colourOf(row);
+  return background === null ? undefined : { background, color: overlay.inkOf(row) };
+}
+
+/** Of an overlay that is no column of the table. */
+function columnOf(overlay: Overlay): Column {
+  const { label } = overlay;
+  return {
+    ...{
+      key: OVERLAY,
+      name: label,
+      short: label,
+      unit: "",
+      definition: label,
+      isWords: false,
+      hasBar: false,
+    },
     values: () => Array.from(overlay.values),
     text: (_, row) => overlay.textOf(row),
     title: (_, row) => overlay.titleOf(row),
-    colours,
-    width: [96, 1],
+    width: [110, 1],
   };
-  return [...COLUMNS.slice(0, 2), column, ...COLUMNS.slice(2)];
 }
 
 /** What the rows of a table have beside their numbers. */
@@ -174,9 +184,9 @@ export function linesOf(rows: Rows, columns: Column[]): Lines {
   );
   return {
     ...{ parents, hasParts },
-    headers: columns.map(({ key, short, unit, name, definition }) => ({
+    headers: columns.map(({ key, short, unit, name, definition, isWords }) => ({
       // The names have no order of their own: that of the tree.
-      ...{ key: key === "name" ? null : key, short, unit },
+      ...{ key: key === "name" ? null : key, short, unit, isWords },
       title: key === "name" ? "As the model has them" : name === definition ? name : `${name}: ${definition}`,
     })),
     names: rows.name.map((name, row) => {

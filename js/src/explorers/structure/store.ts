@@ -90,14 +90,12 @@ export class StructureStore extends ExplorerStore<Selection, State> {
     this.update({ search: text });
   }
 
-  /** Picks the next (or the one before) of the modules that were found. */
-  pickFound(by: 1 | -1, event?: Event): void {
+  /** Picks the next of the modules that were found, after the last one the first. */
+  pickNext(event?: Event): void {
     const { found } = this;
-    if (found.length === 0) return;
     const picked = this.rowOf(this.state.selection.layer_name);
-    const isAfter = (name: string) => (this.rowOf(name) - picked) * by > 0;
-    const order = by > 0 ? found : [...found].reverse();
-    this.pick(order.find(isAfter) ?? (order[0] as string), event);
+    const next = found.find((name) => this.rowOf(name) > picked) ?? found[0];
+    if (next !== undefined) this.pick(next, event);
   }
 
   /** Sorts the table by a column, once more: the other way; null: as the tree. */
