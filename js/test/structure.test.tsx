@@ -18,7 +18,7 @@ const root = () => el.querySelector(".xw-explorer") as HTMLElement;
 const table = () => el.querySelector('[role="treegrid"]') as HTMLElement;
 const rows = () => [...el.querySelectorAll<HTMLElement>(".xw-table-body [role='row']")];
 const nameOf = (row: HTMLElement | undefined) =>
-  row?.querySelector('[role="rowheader"]')?.getAttribute("title") ?? "";
+  row?.querySelector('[role="rowheader"]')?.getAttribute("title")?.split(" · ")[0] ?? "";
 const names = () => rows().map(nameOf);
 const rowNamed = (name: string) => rows().find((row) => nameOf(row) === name) as HTMLElement;
 const cellsOf = (name: string) => [...rowNamed(name).children].map((cell) => cell.textContent);

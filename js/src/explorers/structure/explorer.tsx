@@ -4,6 +4,7 @@ import { FailureStrip } from "./failure";
 import { GraphPanel } from "./graph-panel";
 import { LayersPanel } from "./layers-panel";
 import { Legend } from "./legend";
+import { PickedLine } from "./picked-line";
 import type { StructureStore } from "./store";
 import { ValuesPanel } from "./values-panel";
 

@@ -53,7 +53,7 @@ function Name(props: LayerRowProps) {
     <span
       role="rowheader"
       tabIndex={-1}
-      title={name || "the model"}
+      title={[name || "the model", said].filter(Boolean).join(" · ")}
       style={isTree ? { paddingLeft: `${8 + INDENT * depth}px` } : undefined}
     >
       {isTree && (

@@ -5,6 +5,7 @@ import type { OverlayAnswer, OverlayName } from "./types";
 /** What the colours of an overlay stand for. */
 export interface Legend {
   label: string;
+  /** "" where the ends are written with it. */
   unit: string;
   /** The ends of the colour bar in words; null: nothing is coloured by it. */
   ends: [low: string, high: string] | null;
@@ -46,6 +47,9 @@ const TEXTS: Record<Exclude<OverlayName, "">, (value: number) => string> = {
   nonfinite: whole,
 };
 
+/** Overlays whose numbers are written with their unit, or bear its name. */
+const WITH_UNIT = new Set<OverlayName>(["flops", "seconds", "memory", "dead"]);
+
 /** Ends of the scale: the smallest and largest finite numbers, on a logarithmic one of those above zero. */
 function rangeOf({ values, log }: OverlayAnswer): [number, number] | null {
   let range: [number, number] | null = null;
@@ -82,7 +86,8 @@ export function overlayOf(answer: OverlayAnswer, table: ColourTable): Overlay {
     titleOf: (row) =>
       Number.isNaN(at(row)) ? `${label}: n/a` : `${label}: ${exact(at(row))} ${unit}`.trim(),
     legend: {
-      ...{ label, unit, log, note },
+      ...{ label, log, note },
+      unit: WITH_UNIT.has(overlay) ? "" : unit,
       ends: range === null ? null : [shown(low), shown(high)],
       zeros: log ? count(values, (value) => value === 0) : 0,
       missing: count(values, Number.isNaN),
