@@ -26,7 +26,14 @@ function View({ store }: { store: StructureStore }) {
     <section class={`xw-view xw-${view}-view`} aria-label={LABELS[view]}>
       {content.failure !== null && <FailureStrip failure={content.failure} store={store} />}
       {store.overlay !== null && <Legend store={store} overlay={store.overlay} />}
-      {view === "layers" ? <LayersPanel store={store} content={content} /> : <GraphPanel store={store} />}
+      {view === "layers" ? (
+        <LayersPanel store={store} content={content} />
+      ) : (
+        <>
+          <GraphPanel store={store} />
+          <PickedLine store={store} content={content} />
+        </>
+      )}
     </section>
   );
 }
