@@ -124,12 +124,14 @@ function values({ layer_name }: Asked): Reply {
         : [
             {
               ...{ parameter: "weight", looks_like: "normal", found: 0.02, expected: 0.2, is_far: true },
-              ...{ fan_in: 50, fan_out: 64, sentence: "Deviation 0.02 is 0.1 times the 0.2 of He." },
+              ...{
+                fan_in: 50,
+                fan_out: 64,
+                sentence: "weight looks like normal. Deviation 0.02 is 0.1 times the 0.2 of He.",
+              },
             },
           ],
-      parts: isContainer
-        ? [{ name: "blocks.1.linear.weight", shape: "10 × 20", count: 200, ...numbers }]
-        : [],
+      parts: isContainer ? [{ name: "1.linear.weight", shape: "10 × 20", count: 200, ...numbers }] : [],
       ...{ parts_left_out: 0, gradient_note: "" },
     },
     ...pack({
@@ -156,7 +158,7 @@ export function answer(kind: string, selection: object, fake: Fake = {}): Reply 
       return {
         content: {
           ...{ layer_name: asked.layer_name, channels: 10, dead: 2, samples: 2, of: 2 },
-          ...{ names: ["channel 3", "channel 7"], words: "2 of 10 channels are zero for all 2 samples" },
+          ...{ names: ["3", "7"], words: "2 of 10 channels are zero for all 2 samples" },
         },
         ...pack({}),
       };
@@ -165,7 +167,13 @@ export function answer(kind: string, selection: object, fake: Fake = {}): Reply 
         content: {
           spectra: [
             {
-              ...{ parameter: "weight", shape: "10 × 20", spectral_norm: 3.5, effective_rank: 7.25 },
+              ...{
+                parameter: "weight",
+                shape: "10 × 20",
+                spectral_norm: 3.5,
+                effective_rank: 7.25,
+                stable_rank: 2,
+              },
               ...{ rank_limit: 10, definition: "" },
             },
           ],

@@ -315,13 +315,13 @@ describe("values of a module", () => {
     await show({ view: "values", layer_name: "stem" });
     const said = el.querySelector(".xw-initialisations") as HTMLElement;
     expect(said.textContent).toContain("weight looks like normal");
-    expect(said.textContent).toContain("deviation 0.02, expected 0.2 · fan-in 50, fan-out 64");
+    expect(said.textContent).toContain("deviation 0.02 · expected 0.2 · fan-in 50, fan-out 64");
     expect(said.querySelector(".xw-warning")?.textContent).toContain("0.1 times");
   });
 
   it("of a container are the parameters in it; a click goes to the module that has one", async () => {
     await show({ view: "values", layer_name: "blocks" });
-    await click(button("blocks.1.linear.weight"));
+    await click(button("1.linear.weight"));
     expect(model.get("layer_name")).toBe("blocks.1.linear");
   });
 
@@ -343,9 +343,9 @@ describe("values of a module", () => {
     ]);
     held = [];
     await click(button("Count again"));
-    await vi.waitFor(() => expect(root().textContent).toContain("channel 3, channel 7"));
+    await vi.waitFor(() => expect(root().textContent).toContain("units 3, 7"));
     await click(rowNamed("blocks"));
-    expect(root().textContent).not.toContain("channel 3");
+    expect(root().textContent).not.toContain("units 3");
   });
 
   it("have singular values on demand", async () => {

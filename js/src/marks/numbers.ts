@@ -62,4 +62,4 @@ export function milliseconds(value: number): string {
 
 export const whole = (value: number) => value.toLocaleString("en");
 
-const minus = (text: string) => text.replace("-", "−");
+const minus = (text: string) => text.replaceAll("-", "−");

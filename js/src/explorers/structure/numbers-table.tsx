@@ -57,7 +57,9 @@ export function NumbersTable({ label, rows }: { label: string; rows: Row[] }) {
         <thead>
           <tr>
             <th scope="col">Tensor</th>
-            <th scope="col">Shape</th>
+            <th scope="col" class="xw-number">
+              Shape
+            </th>
             {COLUMNS.map(({ key, short, definition }) => (
               <th key={key} scope="col" class="xw-number" title={definition}>
                 {short}

@@ -22,8 +22,6 @@ const REFUSED =
   "The browser did not let the table be copied: print(explorer.summary()) in a cell shows the same text.";
 /** The order of the table that the model has. */
 const AS_TREE: Sort = { key: null, ascending: true };
-/** So many samples dead channels are sought over. */
-const DEAD_SAMPLES = 256;
 
 /** The structure explorer without its looks. */
 export class StructureStore extends ExplorerStore<Selection, State> {
@@ -127,11 +125,10 @@ export class StructureStore extends ExplorerStore<Selection, State> {
     if (overlayAnswer !== null) this.update({ overlayAnswer: { ...overlayAnswer, partial: false } });
   }
 
-  /** Counts the channels of the picked module that are zero for all samples, step by step. */
+  /** Counts the units of the picked module that are zero for all samples, sample by sample. */
   countDead(event: Event): void {
     const { layer_name } = this.state.selection;
-    const count = Math.min(this.sampleCount, DEAD_SAMPLES);
-    this.ask("dead", { layer_name, count }, event.timeStamp, (answer) => {
+    this.ask("dead", { layer_name, count: this.sampleCount }, event.timeStamp, (answer) => {
       const { dead } = this.state;
       if (isStopped(answer)) {
         if (dead !== null) this.update({ dead: { ...dead, partial: false } });

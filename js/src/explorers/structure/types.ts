@@ -155,8 +155,8 @@ export interface Quantity extends Numbers {
 export interface InitialisationLine {
   parameter: string;
   looks_like: string;
-  /** Deviations. */
-  found: number;
+  /** Deviations; null: none that is finite, none that is known. */
+  found: number | null;
   expected: number | null;
   fan_in: number;
   fan_out: number;
@@ -164,7 +164,7 @@ export interface InitialisationLine {
   is_far: boolean;
 }
 
-/** A parameter tensor below a container. */
+/** A parameter tensor below a container, its name from the container on. */
 export interface Part extends Numbers {
   name: string;
   shape: string;
@@ -206,6 +206,7 @@ export interface Spectrum {
   shape: string;
   spectral_norm: number;
   effective_rank: number;
+  stable_rank: number;
   rank_limit: number;
   definition: string;
   singular: Float32Array | null;

@@ -1,20 +1,21 @@
 import { Curves } from "../../marks/curves";
 import { digits, whole } from "../../marks/numbers";
 import type { StructureStore } from "./store";
-import type { InitialisationLine, Spectrum, Values } from "./types";
+import type { InitialisationLine, Quantity, Spectrum, Values } from "./types";
 
 function Initialisation({ line }: { line: InitialisationLine }) {
   const { parameter, looks_like, found, expected, fan_in, fan_out, sentence, is_far } = line;
+  const numbers = [
+    found !== null && `deviation ${digits(found)}`,
+    expected !== null && `expected ${digits(expected)}`,
+    fan_in > 0 && `fan-in ${whole(fan_in)}, fan-out ${whole(fan_out)}`,
+  ];
   return (
     <li>
-      <b>{parameter}</b>
-      {` looks like ${looks_like}`}
-      <div class="xw-number xw-note" title="Standard deviations">
-        {`deviation ${digits(found)}`}
-        {expected !== null && `, expected ${digits(expected)}`}
-        {fan_in > 0 && ` · fan-in ${whole(fan_in)}, fan-out ${whole(fan_out)}`}
+      <div class={is_far ? "xw-warning" : undefined}>
+        {sentence || `${parameter} looks like ${looks_like}.`}
       </div>
-      {sentence !== "" && <div class={is_far ? "xw-warning" : "xw-note"}>{sentence}</div>}
+      <div class="xw-number xw-note">{numbers.filter(Boolean).join(" · ")}</div>
     </li>
   );
 }
@@ -47,7 +48,7 @@ function DeadUnits({ store }: { store: StructureStore }) {
           {found.partial && <progress value={found.samples} max={found.of} aria-label="Samples read" />}
           {found.names.length > 0 && (
             <p class="xw-note">
-              {found.names.join(", ")}
+              {`units ${found.names.join(", ")}`}
               {found.dead > found.names.length && ` and ${whole(found.dead - found.names.length)} more`}
             </p>
           )}
@@ -75,20 +76,24 @@ function DeadUnits({ store }: { store: StructureStore }) {
 }
 
 function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
-  const { parameter, shape, spectral_norm, effective_rank, rank_limit, definition, singular } = spectrum;
+  const { parameter, shape, spectral_norm, effective_rank, stable_rank } = spectrum;
+  const { rank_limit, definition, singular } = spectrum;
+  const rows = [
+    ["Spectral norm", digits(spectral_norm)],
+    ["Effective rank", `${digits(effective_rank)} of ${whole(rank_limit)}`],
+    ["Stable rank", digits(stable_rank)],
+  ] as const;
   const last = Math.max(1, (singular?.length ?? 1) - 1);
   return (
     <>
       <h4>{`${parameter} · ${shape}`}</h4>
       <dl class="xw-statistics">
-        <div title={definition}>
-          <dt>Spectral norm</dt>
-          <dd class="xw-number">{digits(spectral_norm)}</dd>
-        </div>
-        <div title={definition}>
-          <dt>Effective rank</dt>
-          <dd class="xw-number">{`${digits(effective_rank)} of ${whole(rank_limit)}`}</dd>
-        </div>
+        {rows.map(([name, text]) => (
+          <div key={name} title={definition}>
+            <dt>{name}</dt>
+            <dd class="xw-number">{text}</dd>
+          </div>
+        ))}
       </dl>
       {singular !== null && singular.length > 1 && (
         <Curves
@@ -103,18 +108,19 @@ function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
   );
 }
 
+const isMatrix = ({ kind, shape }: Quantity) => kind === "parameter" && shape.includes("×");
+
 /** Singular values of the weights, computed on demand. */
 function Spectra({ store, values }: { store: StructureStore; values: Values }) {
   const { spectra, lost, selection } = store.state;
   const found = spectra?.layer_name === selection.layer_name ? spectra.spectra : null;
-  if (!values.quantities.some(({ kind }) => kind === "parameter")) return null;
+  if (!values.quantities.some(isMatrix)) return null;
   return (
     <section aria-label="Spectrum">
       <h3>Singular values</h3>
       {found?.map((spectrum) => (
         <SpectrumOf key={spectrum.parameter} spectrum={spectrum} />
       ))}
-      {found?.length === 0 && <p class="xw-note">No parameter of it is a matrix.</p>}
       {found === null && (
         <div class="xw-buttons">
           <button
