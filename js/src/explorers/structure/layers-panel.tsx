@@ -4,25 +4,30 @@ import { LayerTable } from "./layer-table";
 import type { StructureStore } from "./store";
 import type { StructureContent, Totals } from "./types";
 
+/** In the place of a depth: modules were folded one by one. */
+const SOME = "some";
+
 /** How deep the tree is shown; deeper modules are folded away. */
 function Depth({ store, content }: { store: StructureStore; content: StructureContent }) {
   const { folded, sort } = store.state;
   const { name, depth } = content.rows;
   const deepest = depth.reduce((a, b) => Math.max(a, b), 0);
   if (deepest < 2 || sort.key !== null) return null;
-  const shallowest = depth.reduce(
-    (least, one, row) => (folded.has(name[row] ?? "") ? Math.min(least, one) : least),
-    deepest,
-  );
   const depths = Array.from({ length: deepest - 1 }, (_, at) => String(at + 1));
+  const foldedAt = depths.find((one) => {
+    const below = name.filter((_, row) => (depth[row] ?? 0) >= Number(one));
+    return below.length === folded.size && below.every((module) => folded.has(module));
+  });
+  const picked = folded.size === 0 ? "" : (foldedAt ?? SOME);
+  const options = [["", "all"], ...depths.map((one) => [one, one] as const)] as [string, string][];
   return (
     <Picker
       label="Depth"
       labelled
-      value={folded.size === 0 ? "" : String(shallowest)}
-      options={[["", "all"], ...depths.map((one) => [one, one] as const)]}
+      value={picked}
+      options={picked === SOME ? [...options, [SOME, "as folded"]] : options}
       disabled={false}
-      onPick={(value) => store.foldBelow(value === "" ? null : Number(value))}
+      onPick={(value) => value !== SOME && store.foldBelow(value === "" ? null : Number(value))}
     />
   );
 }
@@ -58,11 +63,15 @@ function TotalsLine({ totals }: { totals: Totals }) {
         title={`${whole(flops)}; a multiplication with its addition counts 2`}
       />
       <Total name="time" value={duration(seconds)} title={`${1e3 * seconds} ms in modules`} />
-      <Total name="stored" value={bytes(stored)} title={`${whole(stored)} bytes of parameters and buffers`} />
       <Total
-        name="made"
+        name="weights"
+        value={bytes(stored)}
+        title={`${whole(stored)} bytes of parameters and buffers`}
+      />
+      <Total
+        name="activations"
         value={bytes(output_bytes)}
-        title={`${whole(output_bytes)} bytes of tensors that operations made`}
+        title={`${whole(output_bytes)} bytes of tensors that operations made, views too`}
       />
     </p>
   );

@@ -168,6 +168,7 @@ export class StructureStore extends ExplorerStore<Selection, State> {
 
   protected override changed(old: Selection, next: Selection, began: number): void {
     const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
+    if (this.state.copied !== "") this.update({ copied: "" });
     if (differs("layer_name")) {
       this.dropMeasured();
       this.unfoldTo(next.layer_name);

@@ -54,6 +54,15 @@ function Parts({ store, values }: { store: StructureStore; values: Values }) {
   );
 }
 
+/** Numbers that are not finite, in words. */
+function NotFinite({ quantities }: { quantities: Quantity[] }) {
+  const said = quantities.flatMap(({ name, nan, infinite, count }) => [
+    ...(nan > 0 ? [`${name}: ${whole(nan)} of ${whole(count)} are NaN`] : []),
+    ...(infinite > 0 ? [`${name}: ${whole(infinite)} of ${whole(count)} are infinite`] : []),
+  ]);
+  return said.length === 0 ? null : <p class="xw-warning">{said.join(" · ")}</p>;
+}
+
 /** In the middle: statistics and histograms of what the module holds and gives. */
 function Numbers({ store, values, failed }: { store: StructureStore; values: Values; failed: boolean }) {
   const { words, quantities, gradient_note } = values;
@@ -68,6 +77,7 @@ function Numbers({ store, values, failed }: { store: StructureStore; values: Val
           }))}
         />
       )}
+      <NotFinite quantities={quantities} />
       {gradient_note !== "" && !failed && <p class="xw-note">{gradient_note}</p>}
       <Histograms quantities={quantities} />
       <Parts store={store} values={values} />

@@ -1,4 +1,3 @@
-import { Curves } from "../../marks/curves";
 import { digits, whole } from "../../marks/numbers";
 import type { StructureStore } from "./store";
 import type { InitialisationLine, Quantity, Spectrum, Values } from "./types";
@@ -44,7 +43,7 @@ function DeadUnits({ store }: { store: StructureStore }) {
       <h3>Dead units</h3>
       {found !== null && (
         <>
-          <p class="xw-number">{found.words}</p>
+          <p class="xw-number xw-sentence">{found.words}</p>
           {found.partial && <progress value={found.samples} max={found.of} aria-label="Samples read" />}
           {found.names.length > 0 && (
             <p class="xw-note">
@@ -75,6 +74,26 @@ function DeadUnits({ store }: { store: StructureStore }) {
   );
 }
 
+/** Singular values as a line from the largest to the smallest. */
+function Falling({ values, name }: { values: Float32Array; name: string }) {
+  const [most = 1] = values;
+  const ends = `${digits(most)} … ${digits(values[values.length - 1] ?? 0)}`;
+  const points = Array.from(values, (value, at) => `${at / (values.length - 1)},${1 - value / (most || 1)}`);
+  return (
+    <figure class="xw-falling">
+      <svg
+        viewBox="0 0 1 1"
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={`Singular values of ${name}, the largest first: ${ends}`}
+      >
+        <polyline class="xw-curve" points={points.join(" ")} />
+      </svg>
+      <figcaption class="xw-note xw-number">{`the largest first: ${ends}`}</figcaption>
+    </figure>
+  );
+}
+
 function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
   const { parameter, shape, spectral_norm, effective_rank, stable_rank } = spectrum;
   const { rank_limit, definition, singular } = spectrum;
@@ -83,7 +102,6 @@ function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
     ["Effective rank", `${digits(effective_rank)} of ${whole(rank_limit)}`],
     ["Stable rank", digits(stable_rank)],
   ] as const;
-  const last = Math.max(1, (singular?.length ?? 1) - 1);
   return (
     <>
       <h4>{`${parameter} · ${shape}`}</h4>
@@ -95,15 +113,7 @@ function SpectrumOf({ spectrum }: { spectrum: Spectrum }) {
           </div>
         ))}
       </dl>
-      {singular !== null && singular.length > 1 && (
-        <Curves
-          label={`Singular values of ${parameter}, the largest first`}
-          x={Float32Array.from(singular, (_, at) => at / last)}
-          xLabel="share of all"
-          yLabel="singular values"
-          curves={[{ name: parameter, y: singular }]}
-        />
-      )}
+      {singular !== null && singular.length > 1 && <Falling values={singular} name={parameter} />}
     </>
   );
 }
