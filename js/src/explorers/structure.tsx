@@ -3,4 +3,4 @@ import { widgetOf } from "./shared/mount";
 import { Explorer } from "./structure/explorer";
 import { StructureStore } from "./structure/store";
 
-export default widgetOf(StructureStore, Explorer);
+export default widgetOf("structure", StructureStore, Explorer);
