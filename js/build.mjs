@@ -10,10 +10,10 @@ const outdir = resolve(here, "../explain_widgets/static");
 const explorers = (await readdir(resolve(here, "src/explorers"))).filter((name) => name.endsWith(".tsx"));
 const watch = process.argv.includes("--watch");
 
-/** Several explorers share a page, and with it their style sheets: each applies to its own only. */
+/** Several explorers share a page, and with it their style sheets: each applies to its own, and to charts. */
 function scoped(file) {
   const { name, ext } = parse(file.path);
-  return ext === ".css" ? `@scope (.xw-of-${name}){${file.text.trim()}}\n` : file.contents;
+  return ext === ".css" ? `@scope (.xw-of-${name}, .xw-chart){${file.text.trim()}}\n` : file.contents;
 }
 
 const written = {

@@ -155,6 +155,17 @@ def test_the_colours_of_an_overlay_are_those_of_its_numbers(shown):
     assert len(page.measures("structure")) == 1  # nothing is traced or laid out anew
 
 
+def test_the_colours_follow_the_theme_of_the_page(shown):
+    page, explorer = shown
+    accent = "(explorer) => getComputedStyle(explorer).getPropertyValue('--xw-accent')"
+    body = page.page.locator("body")
+    assert explorer.evaluate(accent) == "#0969da"
+    body.evaluate("(body) => { body.dataset.jpThemeLight = 'false'; }")
+    assert explorer.evaluate(accent) == "#2f7de0"
+    expect(explorer).to_have_css("color-scheme", "dark")
+    body.evaluate("(body) => { body.dataset.jpThemeLight = 'true'; }")
+
+
 def test_the_table_is_copied_as_text(shown):
     page, explorer = shown
     page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
