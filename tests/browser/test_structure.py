@@ -155,6 +155,20 @@ def test_the_colours_of_an_overlay_are_those_of_its_numbers(shown):
     assert len(page.measures("structure")) == 1  # nothing is traced or laid out anew
 
 
+def test_the_picked_module_is_told_under_the_graph_too(shown):
+    page, explorer = shown
+    page.run("explorer.view, explorer.overlay = 'graph', 'deviation'")
+    page.ready(explorer)
+    line = explorer.locator(".xw-picked-line")
+    expect(line).to_contain_text("2.0Conv2d1 × 6 × 6 × 6 → 1 × 8 × 4 × 4Params 440")
+    deviation = told(page, "float(live.activation('2.0').std(correction=0))")
+    expect(line).to_contain_text(f"output deviation {float(f'{deviation:.4g}'):g}")
+    line.get_by_role("button", name="Values").click()
+    expect(explorer.get_by_role("region", name="Values")).to_have_attribute("aria-busy", "false")
+    page.ready(explorer)
+    assert page.run("explorer.view") == "'values'"
+
+
 def test_the_colours_follow_the_theme_of_the_page(shown):
     page, explorer = shown
     accent = "(explorer) => getComputedStyle(explorer).getPropertyValue('--xw-accent')"
