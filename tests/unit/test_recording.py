@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import record_graphs
 from record import RECORDING, record
 
 
@@ -23,6 +24,13 @@ def test_the_recorded_conversation_is_not_stale():
         assert was.shape == is_.shape
         if set(old["reply"]["arrays"]) & {"table", "thumbnails"}:
             assert np.abs(was.astype(int) - is_).max() <= 1
+
+
+def test_the_recorded_graphs_are_not_stale():
+    recorded = json.loads(record_graphs.RECORDING.read_text("utf-8"))
+    assert recorded == json.loads(json.dumps(record_graphs.record())), (
+        "run python tests/record_graphs.py"
+    )
 
 
 def shape_of(value):
