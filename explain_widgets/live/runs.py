@@ -181,13 +181,7 @@ class Runner:
                 run.mixed = True
                 return run
 
-    def lend(
-        self,
-        action: Callable[[nn.Module, Call], None],
-        *,
-        copied: bool = False,
-        draws: bool = False,
-    ) -> Run:
+    def lend(self, action: Callable[[nn.Module, Call], None], *, copied: bool = False) -> Run:
         """Lend the module that runs to what calls it as often as it likes, with gradients.
 
         Parameters
@@ -197,20 +191,12 @@ class Runner:
             does. What it leaves on the module is taken away.
         copied
             It changes weights: it gets copies.
-        draws
-            It seeds and draws from the shared generators, whose states are put back: in the home
-            thread only.
 
         Raises
         ------
         NeedsHomeThreadError
-            When this may only happen in the home thread.
+            When this may only happen in the home thread: the model draws, or cannot be copied.
         """
-        if draws and not self.home.is_current():
-            raise NeedsHomeThreadError(
-                "This method draws random numbers, which a running cell may be drawing as well: "
-                "waiting for it to end."
-            )
 
         def once() -> Run:
             assert self._runs is not None

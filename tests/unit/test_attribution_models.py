@@ -461,11 +461,9 @@ def test_a_model_that_cannot_be_copied(why: str) -> None:
 def test_beside_a_running_cell_nothing_shared_is_drawn() -> None:
     live = xw.LiveModel(Cnn().eval(), IMAGES)
     before = torch.get_rng_state()
-    for method in ("smooth_grad", "gradient_shap", "shapley_value_sampling"):
+    for method in ("smooth_grad", "gradient_shap", "shapley_value_sampling", "lime", "kernel_shap"):
         in_thread(lambda method=method: live.attribute(method, 0, 1, **QUICK[method]))
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(xw.NeedsHomeThreadError, match="draws random numbers"):
-        in_thread(lambda: live.attribute("kernel_shap", 0, 1, n_samples=10))
 
 
 def test_a_model_that_draws_in_evaluation_mode() -> None:

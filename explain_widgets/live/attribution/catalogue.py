@@ -33,13 +33,8 @@ from explain_widgets.live.attribution.perturbations import (
     shapley_value_sampling,
 )
 from explain_widgets.live.attribution.relus import deconvolution, guided_backprop, guided_grad_cam
-from explain_widgets.live.attribution.through_captum import (
-    deep_lift,
-    deep_lift_shap,
-    kernel_shap,
-    lime,
-    lrp,
-)
+from explain_widgets.live.attribution.surrogates import kernel_shap, lime
+from explain_widgets.live.attribution.through_captum import deep_lift, deep_lift_shap, lrp
 
 _Cost = Callable[[Mapping[str, Any], int], Passes]
 
@@ -228,12 +223,14 @@ _METHODS = (
             Option("alpha", 0.01, "penalty of the linear model: a larger one leaves fewer", 0, 1e6),
             _SEED,
         ),
+        is_progressive=True,
     ),
     Method(
         "kernel_shap", "KernelShap", "Shapley values by a weighted linear model",
         "Lundberg and Lee 2017, A Unified Approach to Interpreting Model Predictions", kernel_shap,
         lambda options, features: Passes(2 + options["n_samples"]),
         (_samples("n_samples", 100, "random sets of features"), _MASK, _BASELINES, _SEED),
+        is_progressive=True,
     ),
 )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.live.altered import Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.facts import facts
-from explain_widgets.live.attribution.groups import feature_masks, groups_of
 from explain_widgets.live.attribution.limits import (
     HANDED_ON,
     LINEAR,
@@ -26,7 +24,6 @@ from explain_widgets.live.attribution.limits import (
     without_deep_lift,
     without_relevance,
 )
-from explain_widgets.live.attribution.perturbations import values_of, with_sum
 from explain_widgets.live.errors import ExplainError, RunError
 from explain_widgets.live.modules import named_tensors, with_tensor
 from explain_widgets.live.runs import Call
@@ -108,90 +105,6 @@ def _ruled(model: nn.Module) -> Iterator[None]:
     finally:
         for module in handed_on:
             del module.__dict__["forward"]
-
-
-def lime(
-    asked: Asked,
-    n_samples: int = 100,
-    feature_mask: Any = None,
-    baselines: Any = None,
-    alpha: float = 0.01,
-    seed: int = 0,
-) -> Iterator[Attribution]:
-    """A sparse linear model of the target over which features are there, near the input."""
-
-    def made(attr: Any, model: nn.Module) -> Any:
-        linear = importlib.import_module("captum._utils.models.linear_model")
-        return attr.Lime(model, interpretable_model=linear.SkLearnLasso(alpha=alpha))
-
-    values, note, _, _ = _surrogate(asked, made, n_samples, feature_mask, baselines, seed)
-    if not any(tensor.any() for tensor in values.values()):
-        note += f" · the penalty alpha={alpha:g} leaves none of them: a smaller one may help"
-    yield asked.answer(values, note)
-
-
-def kernel_shap(
-    asked: Asked,
-    n_samples: int = 100,
-    feature_mask: Any = None,
-    baselines: Any = None,
-    seed: int = 0,
-) -> Iterator[Attribution]:
-    """Shapley values by a weighted linear model over which features are there."""
-    values, note, total, starts = _surrogate(
-        asked,
-        lambda attr, model: attr.KernelShap(model),
-        n_samples,
-        feature_mask,
-        baselines,
-        seed,
-    )
-    expected = asked.batches.score - float(asked.batches.scores(starts)[0])
-    yield with_sum(asked.answer(values, note), total, expected)
-
-
-def _surrogate(
-    asked: Asked,
-    made: Callable[[Any, nn.Module], Any],
-    n_samples: int,
-    feature_mask: Any,
-    baselines: Any,
-    seed: int,
-) -> tuple[dict[Place, Tensor], str, float, dict[Place, Tensor]]:
-    """What a linear model of Captum says of the features, and the sum of that."""
-    try:
-        importlib.import_module("sklearn")
-    except ImportError as error:
-        raise CannotAttributeError(
-            f"{asked.method} fits a model of scikit-learn, which is not installed: pip install "
-            "scikit-learn."
-        ) from error
-    starts, note = asked.baselines(baselines)
-    groups = groups_of(asked, feature_mask)
-    masks = feature_masks(asked.inputs, feature_mask)
-    size = asked.batches.size(gradients=False)
-    asked.batches.scores(
-        {place: torch.cat([v, starts[place]]) for place, v in asked.values.items()}
-    )
-    if asked.batches.note:
-        size = 1
-
-    def fit(model: nn.Module, attr: Any, inputs: tuple[Tensor, ...]) -> Any:
-        torch.manual_seed(seed)
-        random.seed(seed)
-        return made(attr, model).attribute(
-            inputs,
-            baselines=_in_order(asked, starts),
-            feature_mask=_in_order(asked, masks),
-            n_samples=n_samples,
-            perturbations_per_eval=size,
-            return_input_shape=False,
-        )
-
-    (found,) = _captum(asked, fit, draws=True)
-    row = found.reshape(-1).double().cpu()
-    words = f"{note} · {n_samples} samples of {len(groups)} features"
-    return values_of(asked, groups, row), words, float(row.sum()), starts
 
 
 # Captum on the twin.
