@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from explain_widgets.live.dispatch import DispatchMode
 
 # Arguments that switch randomness off in operations that could draw: no dropout, no training.
 _SWITCHES = frozenset({"dropout_p", "dropout", "train", "training"})
@@ -83,7 +84,7 @@ class DrawsRandomNumbersError(Exception):
     """An operation was about to draw from a shared generator; nothing was drawn."""
 
 
-class NoRandomDraws(TorchDispatchMode):
+class NoRandomDraws(DispatchMode):
     """Stops a run of this thread before it moves a shared generator for the first time.
 
     Used on threads beside a running cell. Operations that draw from a generator of their own

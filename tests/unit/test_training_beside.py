@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -325,3 +326,23 @@ def test_the_status_of_the_trainers_own_questions() -> None:
         live.output()
         assert live.status == ""
     assert live_file.STEPS.count >= 3
+
+
+# --- the first question -------------------------------------------------------------------------
+
+FIRST = """
+import sys, threading, torch, explain_widgets as xw
+live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(2, 3))
+thread = threading.Thread(target=lambda: live.attribute("gradient", 1))
+thread.start()
+thread.join()
+print("compiler imported" if "torch._dynamo" in sys.modules else "compiler left alone")
+"""
+
+
+def test_the_first_run_beside_a_cell_does_not_wait_for_the_compiler() -> None:
+    # Imported on the way it takes ten seconds, in which the first picture would not come.
+    found = subprocess.run(
+        [sys.executable, "-c", FIRST], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "compiler left alone"

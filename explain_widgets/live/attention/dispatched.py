@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
 from explain_widgets.live.attention.seen import SeenCall
+from explain_widgets.live.dispatch import DispatchMode
 
 _KERNELS = "_scaled_dot_product_"
 _SOFTMAXES = ("_softmax", "_safe_softmax")
 
 
-class DispatchedCalls(TorchDispatchMode):
+class DispatchedCalls(DispatchMode):
     """Sees the basic operations of everything that runs under it in this thread.
 
     Parameters

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop
+
+from explain_widgets.live.dispatch import DispatchMode
 
 Arguments: TypeAlias = tuple[Any, ...]
 Formula: TypeAlias = Callable[[Arguments, dict[str, Any], Any], int]
@@ -154,7 +155,7 @@ _REGISTRY: dict[Any, Any] = {
 }
 
 
-class FlopCount(TorchDispatchMode):
+class FlopCount(DispatchMode):
     """Counts the operations of what runs in it, in this thread.
 
     Torch's own ``FlopCounterMode`` also puts hooks on all modules of the process, where a cell may
@@ -176,11 +177,6 @@ class FlopCount(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.flops = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Asked by torch: to have it import its compiler for the first call takes ten seconds."""
-        return False
 
     def __torch_dispatch__(
         self,

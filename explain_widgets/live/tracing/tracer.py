@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from explain_widgets.live.dispatch import DispatchMode
 from explain_widgets.live.modules import flat_tensors, shape
 from explain_widgets.live.tracing import mixing, shapes, windows
 from explain_widgets.live.tracing.operation import RULES, Operation, is_pointwise
@@ -16,7 +16,7 @@ from explain_widgets.live.tracing.traced import Traced, broadcast, lost
 __all__ = ["Tracer", "mixing", "shapes", "windows"]  # the last three register their rules
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(DispatchMode):
     """Follows one input through everything that runs under it in this thread.
 
     It sees the basic operations below Python. Those in `RULES` are understood exactly; what comes

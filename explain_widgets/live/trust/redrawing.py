@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from explain_widgets.live.dispatch import DispatchMode
 from explain_widgets.live.errors import RunError
 from explain_widgets.live.fields import Copies, set_buffer
 from explain_widgets.live.modules import ModuleRow
@@ -19,7 +19,7 @@ from explain_widgets.live.runs import plain_thread
 from explain_widgets.live.twin import CannotCopyError, Twin, plain_module, replaced_parameters
 
 
-class OwnDraws(TorchDispatchMode):
+class OwnDraws(DispatchMode):
     """Random numbers of this thread come from generators of its own; no shared one moves.
 
     Parameters
