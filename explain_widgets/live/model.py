@@ -890,8 +890,39 @@ class LiveModel(Trust, Structure):
         """
         return self._beside(self.model, samples)
 
-    def _beside(self, model: nn.Module, samples: Samples) -> LiveModel:
-        memory, how = self._store.limit, self._runner.how
+    def with_context(
+        self, context: Callable[[nn.Module], AbstractContextManager[Any]]
+    ) -> LiveModel:
+        """The same model on the same samples, with each forward inside a context.
+
+        Parameters
+        ----------
+        context
+            Called before each forward with the module that runs, which is not the user's own: it
+            may set hooks there and take them away.
+
+        Examples
+        --------
+        >>> import contextlib, torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(4, 3))
+        >>> @contextlib.contextmanager
+        ... def doubled(module):
+        ...     handle = module.register_forward_hook(lambda module, inputs, output: 2 * output)
+        ...     yield
+        ...     handle.remove()
+        >>> torch.equal(live.with_context(doubled).output(), 2 * live.output())
+        True
+        """
+        own = self._runner.how["forward"]
+
+        def forward(model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            with context(model):
+                return model(*args, **kwargs) if own is None else own(model, *args, **kwargs)
+
+        return self._beside(self.model, self.samples, forward=forward)
+
+    def _beside(self, model: nn.Module, samples: Samples, **changed: Any) -> LiveModel:
+        memory, how = self._store.limit, {**self._runner.how, **changed}
         other = LiveModel(model, samples, memory=memory, **how)
         # Wherever it was made: a cell that runs in the notebook's thread is beside both.
         other._runner.home = self.home

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from captum import metrics
 from scipy import stats
 from small_models import IMAGES, UNCOPYABLE, WIDTH, Cnn, Draws, X
@@ -354,10 +355,56 @@ def test_variations_are_no_samples_of_the_collection() -> None:
         live.samples[FIRST_VARIATION]
 
 
-def test_token_ids_have_nothing_in_between() -> None:
+@pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "integrated_gradients"])
+def test_sensitivity_to_what_token_ids_are_embedded_as(method: str) -> None:
+    """By the definition, on the model behind its embedding; the baseline does not move."""
     ids = torch.tensor([[5, 6, 7]])
-    live = xw.LiveModel(Words(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    with pytest.raises(GradientError, match="nothing in between"):
+    model = Words().double()
+    live = xw.LiveModel(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    options: dict[str, Any] = {"n_steps": 7} if method == "integrated_gradients" else {}
+    with untouched(model):
+        found = live.sensitivity(method, 0, 1, radius=0.5, count=4, seed=3, **options)
+    assert "embedding, whose numbers deviate by" in found.note
+
+    def explained(vectors: Tensor) -> Tensor:
+        leaf = vectors.detach().requires_grad_()
+        padding = model.embed(torch.zeros_like(ids)).detach()
+        if method == "integrated_gradients":
+            points, weights = np.polynomial.legendre.leggauss(7)
+            total = torch.zeros_like(leaf)
+            for point, weight in zip(points, weights, strict=True):
+                at = padding + (point + 1) / 2 * (leaf - padding)
+                total = total + weight / 2 * slope(at)
+            return (leaf - padding) * total
+        return slope(leaf) * (leaf if method == "input_x_gradient" else 1)
+
+    def slope(vectors: Tensor) -> Tensor:
+        leaf = vectors.detach().requires_grad_()
+        score = model.head(model.mix(leaf).tanh().sum(1))[0, 1]
+        return torch.autograd.grad(score, leaf)[0]
+
+    generator = torch.Generator().manual_seed(3)
+    own = model.embed(ids).detach()
+    here = explained(own)
+    noise = [(torch.rand(1, 3, 8, generator=generator) * 2 - 1) * 0.5 for _ in range(4)]
+    here = here.detach()
+    there = [explained(own + one).detach() for one in noise]
+    moved = [float((one - here).norm() / here.norm()) for one in there]
+    assert found.value == pytest.approx(max(moved), rel=1e-5)
+    assert found.mean == pytest.approx(sum(moved) / 4, rel=1e-5)
+    # What was moved was beside the live model, which answers as before.
+    after = live.attribute(method, 0, 1, **options).values
+    assert isinstance(after, Tensor)
+    assert torch.allclose(after, here)
+
+
+def test_ids_that_nothing_embeds_cannot_move_a_little() -> None:
+    class Counted(nn.Module):
+        def forward(self, input_ids: Tensor) -> Tensor:
+            return F.one_hot(input_ids, 10).float().sum(1)
+
+    live = xw.LiveModel(Counted(), {"input_ids": torch.tensor([[5, 6, 7]])})
+    with pytest.raises(GradientError, match="No module takes the token ids"):
         live.sensitivity("gradient")
 
 
@@ -471,13 +518,14 @@ def test_a_method_with_two_settings() -> None:
 def test_a_cell_that_cannot_be_filled_says_why_and_stops_no_other() -> None:
     ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
     live = xw.LiveModel(Words(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    found = last(live.evaluation(["gradient"], [0, 1], ["sensitivity", "infidelity"]))
+    neuron = {"method": "neuron_gradient", "layer": "mix", "neuron_selector": (0, 2)}
+    found = last(live.evaluation({"neuron": neuron}, [0, 1], ["infidelity", "sensitivity"]))
     assert len(found.rows) == 2
     for row in found.rows:
-        assert "nothing in between" in row["problem"]
-        assert math.isfinite(row["infidelity"])
+        assert "attributes a neuron of 'mix'" in row["problem"]
+        assert math.isfinite(row["sensitivity"])
     table = found.to_dataframe()
-    assert "sensitivity" not in table
+    assert "infidelity" not in table
 
 
 def test_a_method_without_finite_numbers_stops_no_other() -> None:

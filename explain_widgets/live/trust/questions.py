@@ -250,7 +250,8 @@ class Trust:
         """How far an attribution moves when its input moves a little.
 
         SENS_MAX of Yeh et al. 2019, divided by the length of the attribution: the largest of
-        ‖Φ(y) − Φ(x)‖ / ‖Φ(x)‖ over some y with ‖y − x‖∞ ≤ radius.
+        ‖Φ(y) − Φ(x)‖ / ‖Φ(x)‖ over some y with ‖y − x‖∞ ≤ radius. Of token ids x is what they are
+        embedded as; ``note`` says how far its numbers lie apart.
 
         Parameters
         ----------
@@ -266,7 +267,7 @@ class Trust:
         Raises
         ------
         GradientError
-            When the input cannot move a little: token ids.
+            When nothing of the input can move a little, and no module embeds it.
 
         Examples
         --------

@@ -17,7 +17,7 @@ from explain_widgets.live.runs import plain_thread
 from explain_widgets.live.targets import Target
 from explain_widgets.live.trust.curves import Asked, common_target
 from explain_widgets.live.trust.replaceable import FeatureError, Replaceable, replaceable
-from explain_widgets.live.trust.varied import FIRST_VARIATION, Varied, shaken
+from explain_widgets.live.trust.varied import shaken
 
 if TYPE_CHECKING:
     from explain_widgets.live.model import LiveModel
@@ -202,17 +202,18 @@ def sensitivity_steps(
     """The sensitivity of a method, over more and more inputs; see `LiveModel.sensitivity`."""
     if radius <= 0 or count < 1:
         raise ValueError("radius must be more than 0, and count 1 or more.")
-    with access.reading():
+    with access.reading(), plain_thread(differentiable=False):
         loaded = access.sample(sample)
-    with plain_thread(differentiable=False):
-        variations = shaken(loaded, count, radius, seed)
+        variations = shaken(live, access, loaded, radius, seed)
     here = live.attribute(method, sample, target, layer, **options)
-    apart = live.with_samples(Varied(live.samples, variations))
+    apart = variations.live
     distances: list[float] = []
     try:
-        for n in range(count):
+        for _ in range(count):
+            with plain_thread(differentiable=False):
+                varied = variations.vary()
             # Of the class that was predicted for the sample itself.
-            there = apart.attribute(method, FIRST_VARIATION + n, here.target, layer, **options)
+            there = apart.attribute(method, varied, here.target, layer, **options)
             apart.refresh()
             distances += sensitivity(_flat(here), _flat(there)[None]).tolist()
             yield Sensitivity(
@@ -220,7 +221,7 @@ def sensitivity_steps(
                 sum(distances) / len(distances),
                 len(distances),
                 count,
-                f"each number of the input moved by up to {radius:g}",
+                f"each number of the {variations.words} moved by up to {radius:g}",
             )
     finally:
         apart.close()
