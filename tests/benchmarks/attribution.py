@@ -189,6 +189,18 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
                 model, x, "kernel_shap", feature_mask=quarters(), n_samples=40
             ),
         },
+        "lime": {
+            "Captum's": lambda: attr.Lime(theirs).attribute(
+                leaf, target=TARGET, feature_mask=quarters(), n_samples=40
+            ),
+            "LIME, 40": ours(model, x, "lime", feature_mask=quarters(), n_samples=40),
+        },
+        "deep_lift_shap": {
+            "Captum's": lambda: attr.DeepLiftShap(theirs).attribute(
+                leaf, others(), target=TARGET, return_convergence_delta=True
+            ),
+            "DeepLiftShap, 3": ours(model, x, "deep_lift_shap", baselines=others()),
+        },
         "gradient_shap": {
             "Captum's": lambda: attr.GradientShap(theirs).attribute(
                 leaf, torch.zeros_like(leaf), target=TARGET, n_samples=8,
@@ -203,6 +215,11 @@ def quarters() -> Tensor:
     """Sixteen squares of an image of 224²."""
     rows = torch.arange(224) // 56
     return (rows[:, None] * 4 + rows)[None, None]
+
+
+def others() -> Tensor:
+    """Three images to start from."""
+    return torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
 
 
 def seconds(question: Callable[[], None]) -> float:

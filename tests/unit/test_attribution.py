@@ -364,6 +364,33 @@ def test_gradient_shap_draws_from_its_own_generator(live: xw.LiveModel, plain: P
     assert not torch.equal(one.values, again.values)
 
 
+def test_gradient_shap_of_a_neuron(live: xw.LiveModel, plain: Plain) -> None:
+    """Captum's where the neuron is linear; else by its own draws, and Captum's expectation."""
+    given: dict[str, Any] = {"baselines": IMAGES[3:4]}
+    exact = captum.attr.NeuronGradientShap(plain, plain.conv1).attribute(
+        IMAGES[:1], (2, 3, 4), n_samples=3, **given
+    )
+    alone = live.attribute(
+        "neuron_gradient_shap", 0, layer="conv1", neuron_selector=(2, 3, 4), n_samples=3, **given
+    )
+    close(alone, exact, 1e-10)
+    assert gap(alone) < 1e-10
+    given |= {"neuron_selector": (2, 1, 0)}
+    drawn = torch.Generator().manual_seed(5)
+    torch.randint(1, (6,), generator=drawn)
+    shares = torch.rand(6, generator=drawn, dtype=torch.float64).reshape(6, 1, 1, 1)
+    points = (IMAGES[3:4] + shares * (IMAGES[:1] - IMAGES[3:4])).requires_grad_()
+    neuron = plain.conv2(plain.pool(plain.relu1(plain.conv1(points))))[:, 2, 1, 0]
+    (slopes,) = torch.autograd.grad(neuron.sum(), points)
+    few = live.attribute("neuron_gradient_shap", 0, layer="conv2", n_samples=6, seed=5, **given)
+    close(few, slopes.mean(0, keepdim=True) * (IMAGES[:1] - IMAGES[3:4]), 1e-10)
+    expected = captum.attr.NeuronGradientShap(plain, plain.conv2).attribute(
+        IMAGES[:1], n_samples=4000, **given
+    )
+    many = live.attribute("neuron_gradient_shap", 0, layer="conv2", n_samples=4000, **given)
+    close(many, expected, 0.03 * float(expected.abs().max()))
+
+
 def test_saliency_of_a_loss(plain: Plain) -> None:
     live = xw.LiveModel(plain, IMAGES, labels=[4, 0, 1, 2])
     leaf = IMAGES[:1].clone().requires_grad_()
