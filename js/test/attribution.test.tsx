@@ -65,8 +65,6 @@ function answer({ kind, selection }: Request): Reply {
           [0.75, 0.75],
         ],
         note: "",
-        step: 1,
-        steps: 1,
       },
       ...pack({ fractions, deletion: line, insertion: line }),
     };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 import traitlets
 from conversation import Conversation
+from IPython.lib.pretty import pretty
 from snapshot import untouched
 from torch import Tensor, nn
 
@@ -353,21 +355,45 @@ def test_evaluation_is_a_table_of_methods_and_samples(explorer: Any) -> None:
     assert frame["method"].tolist() == ["input_x_gradient", "random"] * 2
 
 
-def test_long_work_shows_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[Any] = []
-    seen: list[tuple[float, str]] = []
+class Output:
+    """What stands under a cell."""
+
+    def __init__(self) -> None:
+        self.shown: list[Any] = []
+
+    def display(self, what: Any, display_id: bool = False) -> Any:
+        assert display_id
+        self.shown.append(what)
+        return SimpleNamespace(update=self.shown.append)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_long_work_shows_a_bar_that_a_line_takes_the_place_of(
+    monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    output, seen = Output(), []
     monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(kernel=True))
-    monkeypatch.setattr(progress, "display", shown.append)
+    monkeypatch.setattr(progress, "display", output.display)
 
     def steps() -> Iterator[SimpleNamespace]:
         for share, doing in ((0.25, "gradient"), (0.5, "curves"), (1.0, "curves")):
+            if stops and share == 1:
+                raise KeyboardInterrupt
             yield SimpleNamespace(progress=share, doing=doing)
-            bar, said = shown[0].children
+            bar, said = output.shown[0].children
             seen.append((bar.value, said.value))
 
-    assert progress.watched(steps()).progress == 1.0
-    assert seen[1:] == [(0.5, "curves"), (1.0, "curves")]
-    assert shown[0].comm is None
+    if stops:
+        with pytest.raises(KeyboardInterrupt):
+            progress.watched(steps())
+    else:
+        assert progress.watched(steps()).progress == 1.0
+    assert seen[:2] == [(0.25, "gradient"), (0.5, "curves")]
+    assert output.shown[0].comm is None
+    # Plain text, which a saved notebook shows as it is.
+    _, line = output.shown
+    said = r"Stopped at 50 % after \d+\.\d s \(curves\)" if stops else r"Done in \d+\.\d s"
+    assert re.fullmatch(said, pretty(line))
 
 
 @pytest.mark.parametrize(

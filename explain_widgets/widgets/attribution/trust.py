@@ -91,7 +91,6 @@ class TrustAnswers:
                 {
                     "layers": list(layers),
                     "note": "ρ: Spearman’s rank correlation with the attribution of the model",
-                    "steps": step.steps + 1,
                 },
                 {"signed": _float32(signed), "absolute": _float32(absolute)},
             )
@@ -170,7 +169,7 @@ def _curves_reply(found: Faithfulness) -> Reply:
         )
     ]
     return Reply(
-        {"names": names, "areas": areas, "note": found.note, "step": 1, "steps": 1},
+        {"names": names, "areas": areas, "note": found.note},
         {
             "fractions": exact(deletion.fractions),
             "deletion": stacked(deletion, random[0]),

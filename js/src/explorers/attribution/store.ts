@@ -249,11 +249,11 @@ const readTrust = {
     const deletion = pick(arrays, "deletion", "float32");
     const insertion = pick(arrays, "insertion", "float32");
     if (deletion === null || insertion === null) throw new Error("the answer has no curves");
-    const said = content as Pick<Curves, "names" | "areas" | "note" | "step" | "steps">;
+    const said = content as Pick<Curves, "names" | "areas" | "note">;
     return { ...said, fractions: numbers(arrays, "fractions"), deletion, insertion, partial };
   },
   randomisation({ arrays, content, partial }: Answer): Randomised {
-    const said = content as Pick<Randomised, "layers" | "note" | "steps">;
+    const said = content as Pick<Randomised, "layers" | "note">;
     return { ...said, signed: numbers(arrays, "signed"), absolute: numbers(arrays, "absolute"), partial };
   },
   measures({ content, partial }: Answer): Measures {

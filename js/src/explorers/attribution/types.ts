@@ -141,8 +141,6 @@ export interface Curves {
   deletion: DecodedArray<"float32">;
   insertion: DecodedArray<"float32">;
   note: string;
-  step: number;
-  steps: number;
   partial: boolean;
 }
 
@@ -151,7 +149,6 @@ export interface Randomised {
   signed: Float32Array;
   absolute: Float32Array;
   note: string;
-  steps: number;
   partial: boolean;
 }
 
