@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, cast
 
 import torch
 
-from explain_widgets.live.access import Access
-from explain_widgets.live.feature_reader import FeatureReader
+from explain_widgets.live.modules import ModuleRow
+from explain_widgets.live.questions.answering import Answering
 from explain_widgets.live.structure.dead import DeadUnits, dead_units_steps
 from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.summary import Summary
 from explain_widgets.live.structure.trace import Trace
-from explain_widgets.live.structure_reader import StructureReader
 from explain_widgets.live.targets import Target
 
-if TYPE_CHECKING:
-    from explain_widgets.live.model import LiveModel
 
-
-class Structure:
+class StructureQuestions(Answering):
     """The side of a `LiveModel` that is asked what it is made of, and what its parts do."""
 
-    _access: Access
-    _features: FeatureReader
-    _structure: StructureReader
-
-    @property
-    def _itself(self) -> LiveModel:
-        return cast("LiveModel", self)
+    def modules(self, sample: int = 0) -> list[ModuleRow]:
+        """The module table in call order; modules that were not called come last."""
+        with self._reading():
+            return self._table(sample).rows
 
     def trace(self, sample: int = 0, backward: bool = False, statistics: bool = False) -> Trace:
         """What one forward does: operations, the tensors between them, the calls of modules.
@@ -56,7 +48,7 @@ class Structure:
         >>> [(one.name, trace.calls[one.call].name, one.flops) for one in trace.operations]
         [('linear', '0', 24), ('relu', '1', 0)]
         """
-        with self._itself.reading():
+        with self._reading():
             return self._structure.trace(sample, backward, statistics)
 
     def summary(
@@ -80,7 +72,7 @@ class Structure:
         >>> summary.parameters, summary.flops
         (15, 24)
         """
-        with self._itself.reading():
+        with self._reading():
             return self._structure.summary(sample, backward, depth)
 
     def forward_graph(self, sample: int = 0) -> StructureGraph:
@@ -99,7 +91,7 @@ class Structure:
         >>> [box.label for box in graph.view(graph.first_sight()).boxes if box.kind == "module"]
         ['', '0', '1']
         """
-        with self._itself.reading():
+        with self._reading():
             return self._structure.forward_graph(sample)
 
     def backward_graph(self, sample: int = 0, target: Target = None) -> StructureGraph:
@@ -133,7 +125,7 @@ class Structure:
         >>> [one.name for one in graph.trace.operations if "Relu" in one.name]
         ['ReluBackward0']
         """
-        with self._itself.reading():
+        with self._reading():
             return self._structure.backward_graph(sample, target)
 
     def gradient_norms(self, sample: int = 0, target: Target = None) -> dict[str, float]:
@@ -158,7 +150,7 @@ class Structure:
         >>> live.gradient_norms(sample=2, target=1)
         {'': 1.0}
         """
-        with self._itself.reading():
+        with self._reading():
             found = self._features.gradients(sample, target)
             return {
                 name: float(torch.linalg.vector_norm(slopes, dtype=torch.float64))
@@ -192,7 +184,7 @@ class Structure:
         chosen = list(range(self._some()) if samples is None else samples)
         if not chosen:
             raise ValueError("Dead units are of one sample at least: samples is empty.")
-        with self._itself.reading():
+        with self._reading():
             layers = self._features.layers(chosen[0])
         return dead_units_steps(self._access, layers, chosen)
 
