@@ -72,7 +72,6 @@ def kernel_shap(
     """Shapley values by a weighted linear model over which features are there."""
     starts, note = asked.baselines(baselines)
     groups = groups_of(asked, feature_mask)
-    expected = asked.batches.score - float(asked.batches.scores(starts)[0])
     drawn = _Drawn(
         asked,
         starts,
@@ -84,7 +83,10 @@ def kernel_shap(
     for done, found in drawn.fitted(n_samples):
         words = f"{note} · {done} samples of {len(groups)} features"
         answer = asked.answer(values_of(asked, groups, found), words, None, done, n_samples)
-        yield with_sum(answer, float(found.sum()), expected)
+        # The first of the sets are all features and none.
+        ends = drawn.scores[:2].tolist()
+        is_known = len(ends) == 2
+        yield with_sum(answer, float(found.sum()), ends[0] - ends[1]) if is_known else answer
 
 
 class _Drawn:
@@ -117,6 +119,11 @@ class _Drawn:
         self._asked, self._starts, self._masks = asked, starts, masks
         self._sets, self._weigh, self._fit = sets, weigh, fit
         self._known: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @property
+    def scores(self) -> Tensor:
+        """(samples,), float64: what the model said of the sets so far."""
+        return torch.cat([scores for _, scores, _ in self._known])
 
     def fitted(self, n_samples: int) -> Iterator[tuple[int, Tensor]]:
         """After each batch: how many sets there are, and the values of features by then."""
