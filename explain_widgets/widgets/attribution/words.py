@@ -106,7 +106,7 @@ def title_of(asked: Asked, target: str, layer: str | None) -> str:
 def unit_of(asked: Asked, how: Handling) -> str:
     """What the colours stand for."""
     sign = "" if how.sign == "all" else f", {how.sign}"
-    return f"{METHODS[asked.method].title.lower()}{sign}"
+    return f"{METHODS[asked.method].title}{sign}"
 
 
 def statistics_message(found: Attribution, scores: Scores, clipped: float) -> list[dict[str, str]]:
