@@ -5,6 +5,7 @@ import { type Box, INPUT_BOX, type View, viewOf } from "../src/graph/view";
 import { type Recorded, recorded, recordedGraph, type Seen } from "./graph-recorded";
 
 const sizeOf = ({ label, isOpen }: Box) => ({ width: 60 + 6 * label.length, height: isOpen ? 0 : 36 });
+const shapesWidth = (words: string) => 5 + 5 * words.length;
 const overlap = (a: Rect, b: Rect) =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 
@@ -41,7 +42,7 @@ function check(view: View, layout: Layout): void {
 describe("a layout", () => {
   for (const [name, { graph, views }] of Object.entries(recorded)) {
     it(`of ${name} keeps boxes apart and within each other, and edges end at borders`, () => {
-      const layouts = new Layouts(sizeOf);
+      const layouts = new Layouts(sizeOf, shapesWidth);
       for (const { opened, instances } of views) {
         const view = viewOf(graph, opened, instances);
         check(view, layouts.layout(view));
@@ -53,7 +54,7 @@ describe("a layout", () => {
     const graph = recordedGraph("ResNet");
     const { opened } = (recorded.ResNet as Recorded).views[1] as Seen;
     const view = viewOf(graph, opened);
-    const layout = new Layouts(sizeOf).layout(view);
+    const layout = new Layouts(sizeOf, shapesWidth).layout(view);
     for (const { level, from, to, points } of layout.lines) {
       const parts = view.levels.find(({ box }) => box === level)?.parts ?? [];
       for (const [n, [x, y]] of points.entries()) {
@@ -69,7 +70,7 @@ describe("a layout", () => {
 
   it("is made anew only for what changed and what is around it", () => {
     const graph = recordedGraph("GPT-2");
-    const layouts = new Layouts(sizeOf);
+    const layouts = new Layouts(sizeOf, shapesWidth);
     const at = (opened: string[]) => {
       const before = layouts.runs;
       layouts.layout(viewOf(graph, opened));
@@ -86,7 +87,7 @@ describe("a layout", () => {
 
   it("keeps the order of what lies beside each other when a box opens", () => {
     const graph = recordedGraph("ResNet");
-    const layouts = new Layouts(sizeOf);
+    const layouts = new Layouts(sizeOf, shapesWidth);
     const opened = ["", ...graph.calls.name.filter((name) => name.split(".").length === 1)];
     const before = viewOf(graph, opened);
     const was = layouts.layout(before).rects;
@@ -109,7 +110,7 @@ describe("a layout", () => {
     const opened = ["", ...graph.calls.name];
     const view = viewOf(graph, opened);
     expect(view.boxes.length).toBeGreaterThan(5000);
-    const layouts = new Layouts(sizeOf);
+    const layouts = new Layouts(sizeOf, shapesWidth);
     const layout = layouts.layout(view);
     expect(layouts.runs).toBeLessThanOrEqual(8);
     expect(layout.rects.size).toBe(view.boxes.length);

@@ -9,6 +9,9 @@ export interface Task {
   segments: [from: number, fromPort: number, to: number, toPort: number][];
   /** By part: where the ports of an open part lie on it. */
   ports: (Ports | null)[];
+  /** By part: pixels that the shapes beside its middle need, and those beside what comes in. */
+  labels: number[];
+  inputLabel: number;
 }
 
 /** Where what comes in crosses the upper border, and what goes out the lower one, from the left one. */
@@ -28,13 +31,13 @@ export interface Laid extends Ports {
 
 export const INSIDE = -1;
 /** Pixels between ranks: room for the shapes under a box, and for the curve of an edge. */
-export const RANK_GAP = 34;
+export const RANK_GAP = 32;
 const NODE_GAP = 22;
 const EDGE_GAP = 12;
 /** Between two ports, and between two edges that end in one box. */
 const PORT_GAP = 18;
 /** From the borders of the box around them to the first and last rank. */
-export const ENTRY = 20;
+export const ENTRY = 28;
 
 const IN = "in";
 const OUT = "out";
@@ -75,15 +78,15 @@ export function layered(task: Task): Laid {
 }
 
 /** The graph for dagre: what comes in is one node above all, what goes out one below. */
-function drawn({ sizes, inputs, outputs, segments }: Task): Graph {
+function drawn({ sizes, inputs, outputs, segments, labels, inputLabel }: Task): Graph {
   const graph = new Graph();
   graph.setGraph({ nodesep: NODE_GAP, ranksep: RANK_GAP, edgesep: EDGE_GAP });
   sizes.forEach(([width, height], part) => {
-    graph.setNode(String(part), { width, height });
+    graph.setNode(String(part), { width: Math.max(width, roomFor(labels[part] ?? 0)), height });
   });
-  const port = { width: PORT_GAP * Math.max(inputs, outputs), height: 0 };
-  if (inputs > 0) graph.setNode(IN, { ...port, width: PORT_GAP * inputs });
-  if (outputs > 0) graph.setNode(OUT, { ...port, width: PORT_GAP * outputs });
+  const portsWidth = PORT_GAP * inputs + roomFor(inputLabel);
+  if (inputs > 0) graph.setNode(IN, { width: portsWidth, height: 0 });
+  if (outputs > 0) graph.setNode(OUT, { width: PORT_GAP * outputs, height: 0 });
   const [entered, left] = [new Set<number>(), new Set<number>()];
   for (const [from, , to] of segments) {
     const ends = [from === INSIDE ? IN : String(from), to === INSIDE ? OUT : String(to)] as const;
@@ -99,6 +102,9 @@ function drawn({ sizes, inputs, outputs, segments }: Task): Graph {
   return graph;
 }
 
+/** Width of a box in whose middle a text of this width begins; some of it lies in the gap. */
+const roomFor = (label: number) => (label > 0 ? 2 * label - NODE_GAP : 0);
+
 /** Heights of the rows in which parts lie. */
 function ranksOf(graph: Graph, sizes: Task["sizes"]) {
   const rows = new Map<number, number>();
@@ -108,9 +114,9 @@ function ranksOf(graph: Graph, sizes: Task["sizes"]) {
     right = Math.max(right, x + width / 2);
   };
   sizes.forEach(([width, height], part) => {
-    const { x, y } = graph.node(String(part)) as { x: number; y: number };
+    const { x, y, width: room } = graph.node(String(part)) as { x: number; y: number; width: number };
     rows.set(y, Math.max(rows.get(y) ?? 0, height));
-    widen(x, width);
+    widen(x, Math.max(width, room));
   });
   for (const port of [IN, OUT]) {
     const node = graph.node(port) as { x: number; width: number } | undefined;

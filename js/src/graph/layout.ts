@@ -1,5 +1,6 @@
+import { shapeLabels } from "./labels";
 import { INSIDE, type Laid, layered, type Ports, type Task } from "./layered";
-import type { Box, Level, View } from "./view";
+import type { Box, Level, Segment, View } from "./view";
 
 export interface Rect {
   x: number;
@@ -55,8 +56,14 @@ export class Layouts {
   /** How often something was laid out that was not known. */
   runs = 0;
 
-  /** `sizeOf`: of a closed box; of an open one: the least that its title needs. */
-  constructor(private readonly sizeOf: (box: Box) => Size) {}
+  /**
+   * `sizeOf`: of a closed box; of an open one: the least that its title needs. `shapesWidth`: of the words
+   * beside a line.
+   */
+  constructor(
+    private readonly sizeOf: (box: Box) => Size,
+    private readonly shapesWidth: (words: string) => number,
+  ) {}
 
   layout(view: View): Layout {
     const placed = new Map<string | null, Placed>();
@@ -78,6 +85,7 @@ export class Layouts {
         ...([part(from), fromPort, part(to), toPort] as const),
       ]),
       ports: level.parts.map((id) => placed.get(id)?.ports ?? null),
+      ...this.labels(level, part),
     };
     const laid = this.laid(task);
     const box = level.box === null ? undefined : view.byId.get(level.box);
@@ -85,6 +93,20 @@ export class Layouts {
       return { laid, size: laid, offset: [0, 0], ports: laid };
     }
     return around(laid, this.sizeOf(box).width);
+  }
+
+  /** Room for the shapes: under each part, and where tensors come in. */
+  private labels(level: Level, part: (id: string | null) => number): Pick<Task, "labels" | "inputLabel"> {
+    const labels = level.parts.map(() => 0);
+    let inputLabel = 0;
+    for (const { words, lines, at } of shapeLabels(level.segments)) {
+      const { from, to } = level.segments[lines[0] as number] as Segment;
+      const width = Math.ceil(this.shapesWidth(words));
+      const place = part(at === "begin" ? from : to);
+      if (place !== INSIDE) labels[place] = Math.max(labels[place] as number, width);
+      else if (at === "begin") inputLabel = width;
+    }
+    return { labels, inputLabel };
   }
 
   private laid(task: Task): Laid {

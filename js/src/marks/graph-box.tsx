@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import { type Rect, TITLE } from "../graph/layout";
 import type { Box } from "../graph/view";
 import {
+  failedText,
   familyOf,
   fitText,
   INSET,
@@ -73,24 +74,35 @@ function Times({ box, right, y }: { box: Box; right: number; y: number }) {
   );
 }
 
-/** The name of a module, and under it its class or its number. */
-function ModuleText({ box, rect, tint }: { box: Box; rect: Rect; tint: Tint | null }) {
+interface TextProps {
+  box: Box;
+  rect: Rect;
+  tint: Tint | null;
+}
+
+/** The name of a module, and under it its class, its number, or the shapes that met where it failed. */
+function ModuleText({ box, rect, tint, failure }: TextProps & { failure: string | null }) {
   const left = box.parts > 0 ? TRIANGLE : INSET;
   const room = rect.width - left - 8;
-  const under = tint?.text ?? typeOf(box);
+  const under = failure !== null ? failedText(failure) : (tint?.text ?? typeOf(box));
   return (
     <>
       <text class="xw-graph-name" x={left} y={under === "" ? 24.5 : 17} font-size={NAME_SIZE}>
         {fitText(nameOf(box), room - timesWidth(box) + 2, NAME_SIZE, true)}
       </text>
-      <text class="xw-graph-type" x={left} y={32} font-size={TYPE_SIZE}>
-        {fitText(under, room, TYPE_SIZE)}
+      <text
+        class={failure === null ? "xw-graph-type" : "xw-graph-failure"}
+        x={left}
+        y={32}
+        font-size={TYPE_SIZE}
+      >
+        {fitText(under, room, TYPE_SIZE, failure !== null)}
       </text>
     </>
   );
 }
 
-function OpenText({ box, rect, tint }: { box: Box; rect: Rect; tint: Tint | null }) {
+function OpenText({ box, rect, tint }: TextProps) {
   const name = fitText(nameOf(box), rect.width - TRIANGLE - timesWidth(box) - 8, NAME_SIZE, true);
   const behind = TRIANGLE + textWidth(name, NAME_SIZE, true) + 7;
   const room = rect.width - behind - timesWidth(box) - (box.picksBlock ? 148 : 0) - 6;
@@ -109,7 +121,7 @@ function OpenText({ box, rect, tint }: { box: Box; rect: Rect; tint: Tint | null
 }
 
 /** Frames and fills that stand behind the text. */
-function Ground({ box, rect, tint }: { box: Box; rect: Rect; tint: Tint | null }) {
+function Ground({ box, rect, tint }: TextProps) {
   const { width, height } = rect;
   const isPill = box.kind !== "module" && !box.isOpen;
   const rx = isPill && box.kind !== "bundle" ? height / 2 : 6;
@@ -153,11 +165,6 @@ function Around({ rect, marks }: { rect: Rect; marks: BoxMarks }) {
       {picked !== null && frame(`xw-graph-picked xw-${picked}`, 1)}
       {focused && frame("xw-graph-focus", 4.5)}
       {failure !== null && frame("xw-graph-failed", 0)}
-      {failure !== null && failure !== "" && (
-        <text class="xw-graph-failure" x={0} y={rect.height + 14} font-size={TYPE_SIZE}>
-          {`✕ ${failure}`}
-        </text>
-      )}
     </>
   );
 }
@@ -189,7 +196,7 @@ export function GraphBox(props: GraphBoxProps) {
       {isOpen ? (
         <OpenText box={box} rect={rect} tint={marks.tint} />
       ) : kind === "module" ? (
-        <ModuleText box={box} rect={rect} tint={marks.tint} />
+        <ModuleText box={box} rect={rect} tint={marks.tint} failure={marks.failure} />
       ) : (
         <text
           class="xw-graph-name"

@@ -1,5 +1,6 @@
+import { shapeLabels } from "../graph/labels";
 import { type Line, type Point, pathOf } from "../graph/layout";
-import { fitText, SHAPE_SIZE, textWidth } from "./graph-text";
+import { fitText, MOST_SHAPES, SHAPE_INSET, SHAPE_SIZE } from "./graph-text";
 
 interface GraphLinesProps {
   lines: Line[];
@@ -7,40 +8,22 @@ interface GraphLinesProps {
   picked: string | null;
 }
 
-/** Widest that shapes are written. */
-const MOST = 150;
-
-/** What is written beside a line. */
-interface ShapeLabel {
-  key: string;
+interface Written {
   words: string;
   at: Point;
 }
 
-/**
- * Shapes under the box that tensors come from: one for all that take the same, else at the end of each line.
- */
-export function shapeLabels(lines: Line[]): ShapeLabel[] {
-  const bySource = new Map<string, Line[]>();
-  for (const line of lines) {
-    const begin = line.points[0] as Point;
-    const key = `${line.from ?? `in ${line.level}`} ${Math.round(begin[0])}`;
-    bySource.set(key, [...(bySource.get(key) ?? []), line]);
-  }
-  const labels: ShapeLabel[] = [];
-  for (const [key, group] of bySource) {
-    const words = new Set(group.map(({ shapes }) => shapes.join("; ")));
-    if (words.size === 1) {
-      const [x, y] = (group[0] as Line).points[0] as Point;
-      labels.push({ key, words: [...words][0] as string, at: [x + 5, y + 12] });
-    } else {
-      for (const [n, { shapes, points }] of group.entries()) {
-        const [x, y] = points.at(-1) as Point;
-        labels.push({ key: `${key} ${n}`, words: shapes.join("; "), at: [x + 5, y - 5] });
-      }
-    }
-  }
-  return labels;
+/** The shapes, each level by itself, beside the rightmost of the lines they are said of. */
+function written(lines: Line[]): Written[] {
+  const levels = new Map<string | null, Line[]>();
+  for (const line of lines) levels.set(line.level, [...(levels.get(line.level) ?? []), line]);
+  return [...levels.values()].flatMap((inside) =>
+    shapeLabels(inside).map(({ words, lines: said, at }) => {
+      const ends = said.map((n) => (inside[n] as Line).points.at(at === "begin" ? 0 : -1) as Point);
+      const [x, y] = ends.reduce((best, end) => (end[0] > best[0] ? end : best));
+      return { words, at: [x + SHAPE_INSET, at === "begin" ? y + 12 : y - 6] };
+    }),
+  );
 }
 
 /** An arrow's head at the end of a line that goes down. */
@@ -71,9 +54,9 @@ export function GraphLines({ lines, picked }: GraphLinesProps) {
 export function GraphShapes({ lines }: { lines: Line[] }) {
   return (
     <g class="xw-graph-shapes" font-size={SHAPE_SIZE}>
-      {shapeLabels(lines).map(({ key, words, at: [x, y] }) => (
-        <text key={key} x={x} y={y}>
-          {textWidth(words, SHAPE_SIZE) > MOST ? fitText(words, MOST, SHAPE_SIZE) : words}
+      {written(lines).map(({ words, at: [x, y] }) => (
+        <text key={`${words} ${x} ${y}`} x={x} y={y}>
+          {fitText(words, MOST_SHAPES, SHAPE_SIZE)}
           <title>{words}</title>
         </text>
       ))}

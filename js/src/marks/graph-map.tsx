@@ -13,6 +13,8 @@ interface GraphMapProps {
 }
 
 const LARGEST: Size = { width: 120, height: 150 };
+/** Long models would be a thread. */
+const NARROWEST = 40;
 const MOST_BOXES = 600;
 
 /** All of the graph, small, with what is in sight: pressing or dragging moves there. */
@@ -25,11 +27,13 @@ export function GraphMap({ view, layout, camera, room, picked, onMove }: GraphMa
     seen.y + seen.height >= layout.height;
   if (isAll) return null;
   const scale = Math.min(LARGEST.width / layout.width, LARGEST.height / layout.height);
-  const [width, height] = [layout.width * scale, layout.height * scale];
+  const width = Math.max(NARROWEST, layout.width * scale);
+  const height = layout.height * scale;
   const move = (event: PointerEvent) => {
     if (event.buttons === 0) return;
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    onMove((event.clientX - box.left) / scale, (event.clientY - box.top) / scale);
+    const across = (event.clientX - box.left) / box.width;
+    onMove(across * layout.width, ((event.clientY - box.top) / box.height) * layout.height);
   };
   const left = Math.max(0, seen.x);
   const top = Math.max(0, seen.y);
@@ -40,6 +44,7 @@ export function GraphMap({ view, layout, camera, room, picked, onMove }: GraphMa
       class="xw-graph-map"
       {...{ width, height }}
       viewBox={`0 0 ${layout.width} ${layout.height}`}
+      preserveAspectRatio="none"
       aria-hidden="true"
       focusable="false"
       onPointerDown={(event) => {

@@ -6,8 +6,12 @@ export const NAME_SIZE = 12;
 export const TYPE_SIZE = 10.5;
 export const SHAPE_SIZE = 10;
 
+/** From a line to the shapes beside it, and the widest that these are written. */
+export const SHAPE_INSET = 5;
+export const MOST_SHAPES = 150;
+
 /** Heights of closed boxes: of a module, of all else, and of the line in which a block is picked. */
-const MODULE = 40;
+const MODULE = 38;
 const PILL = 24;
 export const PICKER = 26;
 /** Width that the choice of a block needs. */
@@ -75,6 +79,20 @@ export function sizeOf(box: Box): Size {
   const width = Math.max(96, before + name + times + 10, before + type + 10, picker);
   return { width, height: MODULE + (box.picksBlock ? PICKER : 0) };
 }
+
+/** What is written in a closed module in which the forward failed. */
+export const failedText = (shapes: string) => `✕ ${shapes}`;
+
+/** The size of such a module. */
+export function failedSize(box: Box, shapes: string): Size {
+  const { width, height } = sizeOf(box);
+  const text = textWidth(failedText(shapes), TYPE_SIZE, true) + TRIANGLE + 12;
+  return { width: box.isOpen ? width : Math.max(width, Math.min(2 * MOST_LABEL, text)), height };
+}
+
+/** Pixels to the right of a line that its shapes need. */
+export const shapesWidth = (words: string) =>
+  SHAPE_INSET + Math.min(MOST_SHAPES, textWidth(words, SHAPE_SIZE));
 
 const KINDS: [RegExp, string][] = [
   [/embed/i, "embedding"],

@@ -4,7 +4,7 @@ import { type Layout, Layouts } from "../../graph/layout";
 import { inOtherBlock, revealed, type Sight, shownIn } from "../../graph/reveal";
 import { type Box, type View, viewOf } from "../../graph/view";
 import type { BoxMarks } from "../../marks/graph-box";
-import { nameOf, sizeOf, typeOf } from "../../marks/graph-text";
+import { failedSize, nameOf, shapesWidth, sizeOf, typeOf } from "../../marks/graph-text";
 import { quantity } from "../../marks/numbers";
 import { moduleOf } from "./rows";
 import type { StructureStore } from "./store";
@@ -34,6 +34,7 @@ export function useGraph(store: StructureStore): Shown | null {
   const { opened: open, instances, layer_name } = selection;
   const description = drawn?.graph ?? null;
   const opened = open ?? drawn?.first_sight ?? NONE;
+  const failure = selection.graph === "forward" ? (content?.failure ?? null) : null;
   const layouts = useRef<{ of: Description; layouts: Layouts } | null>(null);
   const view = useMemo(
     () => (description === null ? null : viewOf(description, opened, instances)),
@@ -41,11 +42,12 @@ export function useGraph(store: StructureStore): Shown | null {
   );
   const layout = useMemo(() => {
     if (view === null || description === null) return null;
-    if (layouts.current?.of !== description)
-      layouts.current = { of: description, layouts: new Layouts(sizeOf) };
+    if (layouts.current?.of !== description) {
+      const size = (box: Box) => (box.id === failure?.call ? failedSize(box, metIn(failure)) : sizeOf(box));
+      layouts.current = { of: description, layouts: new Layouts(size, shapesWidth) };
+    }
     return layouts.current.layouts.layout(view);
-  }, [view, description]);
-  const failure = selection.graph === "forward" ? (content?.failure ?? null) : null;
+  }, [view, description, failure]);
   const marks = useMemo(() => {
     if (description === null || view === null) return null;
     return marked(store, description, view, instances, layer_name, failure);
@@ -55,6 +57,9 @@ export function useGraph(store: StructureStore): Shown | null {
 }
 
 const NONE: string[] = [];
+
+/** The shapes that met where a forward broke off. */
+const metIn = ({ shapes }: Failure) => shapes.join(" · ");
 
 /** How the boxes of a view are marked. */
 function marked(
@@ -66,7 +71,8 @@ function marked(
   failure: Failure | null,
 ): Pick<Shown, "picked" | "marksOf"> {
   const boxOf = (name: string) => shownIn(description, view, instances, name);
-  const picked = boxOf(layer_name);
+  // The whole model is what is picked at first: a frame around all would say nothing.
+  const picked = layer_name === "" ? null : boxOf(layer_name);
   const found = foundIn(store.found, boxOf);
   const failed = failure === null ? null : failedBoxes(view, failure, boxOf(failure.call)?.id ?? null);
   return {
@@ -74,8 +80,10 @@ function marked(
     marksOf: (box, focused) => ({
       ...{ focused, tint: tintOf(store, box), found: found.get(box.id) ?? null },
       picked: picked?.id !== box.id ? null : picked.isItself ? "itself" : "inside",
-      failure: failure !== null && failed?.has(box.id) ? failure.shapes.join(" · ") : null,
-      words: wordsOf(store, box),
+      failure: failure !== null && failed?.has(box.id) ? metIn(failure) : null,
+      words: failed?.has(box.id)
+        ? `${wordsOf(store, box)}, failed with ${failure?.shapes.join(" and ")}: ${failure?.message}`
+        : wordsOf(store, box),
     }),
   };
 }
