@@ -21,7 +21,7 @@ function written(lines: Line[]): Written[] {
     shapeLabels(inside).map(({ words, lines: said, at }) => {
       const ends = said.map((n) => (inside[n] as Line).points.at(at === "begin" ? 0 : -1) as Point);
       const [x, y] = ends.reduce((best, end) => (end[0] > best[0] ? end : best));
-      return { words, at: [x + SHAPE_INSET, at === "begin" ? y + 12 : y - 6] };
+      return { words, at: [x + SHAPE_INSET, at === "begin" ? y + 14 : y - 7] };
     }),
   );
 }

@@ -29,6 +29,7 @@ export function BlockPickers({ shown, camera, room, disabled, onPick }: BlockPic
         <BlockPicker
           key={box.fold}
           {...{ box, camera, disabled }}
+          ink={shown.marksOf(box, false).tint?.ink ?? null}
           rect={layout.rects.get(box.id) as Rect}
           onPick={(instance, event) => onPick(box, instance, event)}
         />
@@ -41,11 +42,13 @@ interface BlockPickerProps {
   box: Box;
   rect: Rect;
   camera: Camera;
+  /** What is read on the colour of the box; null: it has none. */
+  ink: string | null;
   disabled: boolean;
   onPick(instance: number, event: Event): void;
 }
 
-function BlockPicker({ box, rect, camera, disabled, onPick }: BlockPickerProps) {
+function BlockPicker({ box, rect, camera, ink, disabled, onPick }: BlockPickerProps) {
   const { scale } = camera;
   const last = box.repeats - 1;
   const right = (rect.x + rect.width - camera.x) * scale;
@@ -63,7 +66,7 @@ function BlockPicker({ box, rect, camera, disabled, onPick }: BlockPickerProps) 
   return (
     <label
       class="xw-graph-picker"
-      style={{ transform: move }}
+      style={{ transform: move, color: ink ?? undefined }}
       title={`Which of the blocks is shown: 0 to ${last}`}
     >
       block
