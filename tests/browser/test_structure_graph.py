@@ -88,7 +88,8 @@ def test_opening_does_not_move_the_box_under_the_pointer(shown):
     box(explorer, BLOCK).locator(".xw-graph-triangle").click()
     expect(box(explorer, BLOCK)).to_have_attribute("aria-expanded", "true")
     after = box(explorer, BLOCK).locator(".xw-graph-room").bounding_box()
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert abs(after["x"] - before["x"]) < 1.5
     assert abs(after["y"] - before["y"]) < 1.5
 
@@ -160,5 +161,6 @@ def test_narrow_and_wide_nothing_sticks_out(shown, width):
     page.ready(explorer)
     assert explorer.evaluate("(root) => root.scrollWidth <= root.clientWidth + 1")
     drawn = explorer.get_by_role("tree").bounding_box()
-    assert drawn is not None and drawn["height"] > 250
+    assert drawn is not None
+    assert drawn["height"] > 250
     page.page.set_viewport_size({"width": 1280, "height": 1100})
