@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all browser tests; each test opens its notebooks anew."""
+"""One JupyterLab, one Chromium and, where a test needs none to itself, one notebook for all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lab import Lab, Notebook, chromium, jupyterlab, notebook
 from playwright.sync_api import Browser
+from playwright.sync_api import Error as PlaywrightError
 
 PICTURES = Path(__file__).with_name("pictures")
 FAILED = pytest.StashKey[bool]()
@@ -21,10 +22,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Function) -> Iterator[Any]:
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    if report.failed and "shared" in item.funcargs:
+        # Before fixtures tidy it up.
+        report.sections.append(("console of the page", keep(item.funcargs["shared"], item.name)))
     return report
+
+
+def keep(page: Notebook, name: str) -> str:
+    """Keep a picture of the page of a failed test; the end of its console."""
+    with contextlib.suppress(PlaywrightError):
+        page.screenshot(PICTURES / f"{name}.png")
+    return "\n".join(page.console[-30:])
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +48,30 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def shared(lab: Lab, browser: Browser) -> Iterator[Notebook]:
+    """The notebook for all: opening one and importing takes longer than most tests."""
+    with notebook(lab, browser, lab.write("shared.ipynb", "# cells of tests follow")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def prepare(shared: Notebook) -> Iterator[Callable[[str], Notebook]]:
+    """Run what the tests of a file start from in that notebook: ``prepare(code)`` returns it.
+
+    Nothing that other files have named is there, and after them nothing of these is.
+    """
+    shared.console.clear()
+
+    def prepare_(code: str) -> Notebook:
+        shared.run(code, seconds=300)
+        return shared
+
+    yield prepare_
+    shared.run("%reset -f")
+    shared.delete_cells(1)
 
 
 @pytest.fixture
@@ -57,5 +92,5 @@ def open_notebook(
         yield open_
         if request.node.stash.get(FAILED, False):
             for number, page in enumerate(opened):
-                page.screenshot(PICTURES / f"{request.node.name}-{number}.png")
-                print(f"--- console of page {number}", *page.console[-30:], sep="\n")
+                print(f"--- console of page {number}")
+                print(keep(page, f"{request.node.name}-{number}"))

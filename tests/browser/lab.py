@@ -356,6 +356,24 @@ class Notebook:
         expect(explorer).to_have_attribute("data-state", "ready", timeout=seconds * 1000)
         return explorer
 
+    @contextlib.contextmanager
+    def theme(self, name: str) -> Iterator[None]:
+        """Show the page ``"light"`` or ``"dark"``; afterwards theme and size are the old ones."""
+        size = self.page.viewport_size
+        old = self._run(_THEME, f"JupyterLab {name.title()}")
+        try:
+            yield
+        finally:
+            self._run(_THEME, old)
+            if size is not None:
+                self.page.set_viewport_size(size)
+
+    def widen(self, explorer: Locator, width: int) -> None:
+        """Make the window as wide as an explorer of ``width`` pixels needs; wait for the layout."""
+        self.page.set_viewport_size({"width": width + 140, "height": 1100})
+        explorer.scroll_into_view_if_needed()
+        explorer.evaluate(_SETTLED, [width, SECONDS * 1000])
+
     def cell(self, index: int) -> Locator:
         """Return a cell by its index."""
         return self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{index}"]')
@@ -492,6 +510,30 @@ _FINISH = """async (panel, index) => {
 _WAIT_IDLE = """async (panel) => {
     const idle = () => panel.sessionContext.session?.kernel?.status === "idle";
     while (!idle()) await new Promise((resolve) => setTimeout(resolve, 20));
+}"""
+
+_THEME = """async (_, name) => {
+    const old = document.body.dataset.jpThemeName;
+    await window.jupyterapp.commands.execute("apputils:change-theme", { theme: name });
+    while (document.body.dataset.jpThemeName !== name)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    return old;
+}"""
+
+# As wide as it shall be, nothing asked for and nothing moved for ten frames.
+_SETTLED = """async (root, [width, milliseconds]) => {
+    const until = performance.now() + milliseconds;
+    const looks = () => [root, ...root.querySelectorAll("*")]
+        .map((element) => `${element.scrollWidth} ${element.scrollHeight}`).join();
+    for (let still = 0, before = ""; still < 10; ) {
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        const now = looks();
+        const fits = Math.abs(root.offsetWidth - width) < 60;
+        still = fits && root.dataset.state === "ready" && now === before ? still + 1 : 0;
+        before = now;
+        if (performance.now() > until)
+            throw new Error(`the layout did not settle: ${root.offsetWidth} of ${width} pixels`);
+    }
 }"""
 
 _PIXELS = """(canvas) => {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from lab import Notebook, notebook
+from lab import Notebook
 from playwright.sync_api import Locator, expect
 
 from explain_widgets.pictures.colormaps import colour_table
@@ -38,11 +38,9 @@ SHOW = "explorer = xw.AttributionExplorer(live, clip=100)\nexplorer"
 
 
 @pytest.fixture(scope="module")
-def digits(lab, browser) -> Iterator[Notebook]:
+def digits(prepare) -> Notebook:
     """A notebook in which the model is trained."""
-    with notebook(lab, browser, lab.write("attributions.ipynb", SETUP)) as page:
-        page.run_all()
-        yield page
+    return prepare(SETUP)
 
 
 @pytest.fixture
@@ -154,10 +152,8 @@ def test_parameters_have_bars_by_layer(shown):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_cut_off(lab, open_notebook, theme):
-    page = open_notebook(lab.write("widths.ipynb", SETUP, SHOW), theme=theme)
-    page.run_all()
-    explorer = page.explorer()
+def test_nothing_is_cut_off(shown, theme):
+    page, explorer = shown
     overflowing = """
     (root) => [root, ...root.querySelectorAll("*")].filter((element) => {
         const style = getComputedStyle(element);
@@ -166,10 +162,9 @@ def test_nothing_is_cut_off(lab, open_notebook, theme):
     }).map((element) => `${element.tagName} ${element.className}: ${element.textContent}`)
     """
     other = "{'method': 'grad_cam', 'target': 3}"
-    for code in ("None", f"explorer.other = {other}", "explorer.show = 'parameters'"):
-        page.run(code)
-        for width in (500, 900, 1400):
-            page.page.set_viewport_size({"width": width + 140, "height": 1100})
-            page.page.wait_for_timeout(300)  # the layout follows
-            page.ready(explorer)
-            assert explorer.evaluate(overflowing) == []
+    with page.theme(theme):
+        for code in ("None", f"explorer.other = {other}", "explorer.show = 'parameters'"):
+            page.run(code)
+            for width in (500, 900, 1400):
+                page.widen(explorer, width)
+                assert explorer.evaluate(overflowing) == []

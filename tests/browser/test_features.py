@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from lab import Notebook, notebook
+from lab import Notebook
 from playwright.sync_api import Locator, expect
 
 from explain_widgets.pictures.colormaps import colour_table
@@ -39,11 +39,9 @@ SHOW = "explorer = xw.FeatureExplorer(live, layer_name='3')\nexplorer"
 
 
 @pytest.fixture(scope="module")
-def digits(lab, browser) -> Iterator[Notebook]:
+def digits(prepare) -> Notebook:
     """A notebook in which the model is trained."""
-    with notebook(lab, browser, lab.write("features.ipynb", SETUP)) as page:
-        page.run_all()
-        yield page
+    return prepare(SETUP)
 
 
 @pytest.fixture
@@ -189,14 +187,11 @@ def test_entries_and_layouts_are_picked_by_hand(shown):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_cut_off(lab, open_notebook, theme):
-    page = open_notebook(lab.write("feature-widths.ipynb", SETUP, SHOW), theme=theme)
-    page.run_all()
-    explorer = page.explorer()
-    for width in (500, 900, 1400):
-        page.page.set_viewport_size({"width": width + 140, "height": 1100})
-        page.page.wait_for_timeout(300)  # the layout follows
-        page.ready(explorer)
-        maps = explorer.locator(".xw-maps")
-        assert maps.evaluate("(box) => box.scrollWidth <= box.clientWidth + 1")
-        assert explorer.evaluate("(root) => root.scrollWidth <= root.clientWidth + 1")
+def test_nothing_is_cut_off(shown, theme):
+    page, explorer = shown
+    with page.theme(theme):
+        for width in (500, 900, 1400):
+            page.widen(explorer, width)
+            maps = explorer.locator(".xw-maps")
+            assert maps.evaluate("(box) => box.scrollWidth <= box.clientWidth + 1")
+            assert explorer.evaluate("(root) => root.scrollWidth <= root.clientWidth + 1")

@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from lab import notebook
 from playwright.sync_api import Locator, expect
 
 SETUP = """
@@ -59,11 +58,9 @@ gallery
 
 
 @pytest.fixture(scope="module")
-def digits(lab, browser):
+def digits(prepare):
     """A notebook in which a model of digits was trained."""
-    with notebook(lab, browser, lab.write("digits.ipynb", SETUP)) as page:
-        page.run_all()
-        yield page
+    return prepare(SETUP)
 
 
 @pytest.fixture
@@ -196,9 +193,8 @@ def test_data_without_end_is_read_page_by_page(digits):
 
 def test_a_narrow_gallery_cuts_nothing_off(shown):
     page, explorer = shown
-    page.page.set_viewport_size({"width": 560, "height": 1000})
     try:
-        page.page.wait_for_timeout(300)
+        page.widen(explorer, 420)
         too_wide = explorer.evaluate(
             "(root) => [...root.querySelectorAll('*')].filter((element) => {"
             "  const box = element.getBoundingClientRect();"

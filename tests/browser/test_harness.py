@@ -59,12 +59,17 @@ def test_a_widget_is_driven_and_its_pixels_are_read(lab, open_notebook):
     assert page.page.locator("body").get_attribute("data-jp-theme-light") == "false"
 
 
-def test_an_error_of_a_cell_is_raised(lab, open_notebook):
-    page = open_notebook(lab.write("error.ipynb", "1 / 0"))
-    with pytest.raises(LabError, match="ZeroDivisionError"):
-        page.run_all()
+def test_an_error_of_a_cell_is_raised(prepare):
+    page = prepare("'no error yet'")
     with pytest.raises(LabError, match="no such name"):
         page.run("raise NameError('no such name')")
+    page.delete_cells(1)
+    page.finish(page.start("4 / 2"))
+    page.run_all()
+    with pytest.raises(LabError, match="ZeroDivisionError"):
+        page.run("1 / 0")
+    with pytest.raises(LabError, match="ZeroDivisionError"):
+        page.run_all()
 
 
 def test_the_kernel_restarts_and_dies(lab, open_notebook):
