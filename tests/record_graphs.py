@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORDING = ROOT / "js" / "test" / "recorded" / "graphs.json"
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
-WIDTH = 8
+from small_models import WIDTH, Experts  # noqa: E402
 
 
 class Twice(nn.Module):
@@ -56,27 +56,6 @@ class Around(nn.Module):
         for block in self.blocks:
             a, b = block(a, b)
         return a.abs() + b.neg()
-
-
-class Experts(nn.Module):
-    """Experts in a Python loop, each given other rows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.router = nn.Linear(WIDTH, 5)
-        self.experts = nn.ModuleList(
-            nn.Sequential(nn.Sequential(nn.Linear(WIDTH, 6), nn.GELU()), nn.Linear(6, WIDTH))
-            for _ in range(5)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(0, 1)
-        weights = self.router(flat).softmax(-1)
-        mixed = torch.zeros_like(flat)
-        for index, expert in enumerate(self.experts):
-            rows = torch.arange(index + 1)
-            mixed.index_add_(0, rows, expert(flat[rows]) * weights[rows, index, None])
-        return mixed.view_as(x)
 
 
 class Uneven(nn.Module):

@@ -168,3 +168,24 @@ def offloaded(model: nn.Module) -> nn.Module:
 
 
 UNCOPYABLE = {"lock": with_lock, "closure": with_closure, "offloaded": offloaded}
+
+
+class Experts(nn.Module):
+    """Experts in a Python loop, each given other rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = nn.Linear(WIDTH, 5)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Sequential(nn.Linear(WIDTH, 6), nn.GELU()), nn.Linear(6, WIDTH))
+            for _ in range(5)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(0, 1)
+        weights = self.router(flat).softmax(-1)
+        mixed = torch.zeros_like(flat)
+        for index, expert in enumerate(self.experts):
+            rows = torch.arange(index + 1)
+            mixed.index_add_(0, rows, expert(flat[rows]) * weights[rows, index, None])
+        return mixed.view_as(x)

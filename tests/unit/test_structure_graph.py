@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from small_models import WIDTH, Block, X
+from small_models import WIDTH, Block, Experts, X
 from small_networks import ResNet, Vgg16
 from small_transformers import inputs_of, small_config
 from torch import Tensor, nn
@@ -179,25 +179,7 @@ def test_blocks_with_other_parameters_are_not_folded() -> None:
 
 
 def test_experts_in_a_loop_are_folded_with_what_is_around_them() -> None:
-    class Loop(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.router = nn.Linear(WIDTH, 5)
-            self.experts = nn.ModuleList(
-                nn.Sequential(nn.Sequential(nn.Linear(WIDTH, 6), nn.GELU()), nn.Linear(6, WIDTH))
-                for _ in range(5)
-            )
-
-        def forward(self, x: Tensor) -> Tensor:
-            flat = x.flatten(0, 1)
-            weights = self.router(flat).softmax(-1)
-            mixed = torch.zeros_like(flat)
-            for index, expert in enumerate(self.experts):
-                rows = torch.arange(index + 1)
-                mixed.index_add_(0, rows, expert(flat[rows]) * weights[rows, index, None])
-            return mixed.view_as(x)
-
-    graph = graph_of(Loop(), torch.randn(1, 9, WIDTH))
+    graph = graph_of(Experts(), torch.randn(1, 9, WIDTH))
     view = graph.view({""})
     folded = [box.label for box in view.boxes if box.repeats == 5]
     assert folded == ["arange", "getitem", "experts.0", "getitem", "mul", "index_add_"]
