@@ -46,6 +46,8 @@ class Access:
         What is kept until the model changes.
     known
         What is known of the structure of the model, until that changes.
+    is_home
+        Whether the calling thread is the notebook's own.
     """
 
     samples: Samples
@@ -59,6 +61,7 @@ class Access:
     revision: Callable[[], int]
     store: Store
     known: dict[Hashable, Any]
+    is_home: Callable[[], bool]
 
     def some(self, most: int) -> Iterator[Sample]:
         """No more than ``most`` samples: spread evenly, or the first where none knows how many."""

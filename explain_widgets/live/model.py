@@ -130,6 +130,7 @@ class LiveModel(
             lambda: self._revision,
             self._store,
             self._known,
+            lambda: self.is_home,
         )
         self._attributions = AttributionReader(self._access, self._features)
         self._without = WithoutReader(self._access, self._attention, self._features)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import sklearn.linear_model  # noqa: F401 (beside a cell its import draws once: see below)
 import torch
 from snapshot import untouched
 from threads import in_thread
@@ -25,6 +29,16 @@ def break_off(module: nn.Module, args: Any) -> None:
             raise breaking[1]
 
 
+@contextmanager
+def doubled(module: nn.Module) -> Iterator[None]:
+    """Hooks of ours on what runs, gone when the forward is."""
+    handle = module.register_forward_hook(lambda module, args, output: 2 * output)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 QUESTIONS: dict[str, Callable[[xw.LiveModel], Any]] = {
     "gradient": lambda live: live.attribute("gradient"),
     "integrated gradients": lambda live: live.attribute("integrated_gradients", n_steps=6),
@@ -33,6 +47,10 @@ QUESTIONS: dict[str, Callable[[xw.LiveModel], Any]] = {
     "DeepLIFT": lambda live: live.attribute("deep_lift"),
     "LRP": lambda live: live.attribute("lrp"),
     "occlusion": lambda live: live.attribute("feature_ablation"),
+    "Shapley values": lambda live: live.attribute("shapley_value_sampling", n_samples=2),
+    "LIME": lambda live: live.attribute("lime", n_samples=20),
+    "KernelShap": lambda live: live.attribute("kernel_shap", n_samples=20),
+    "context": lambda live: live.with_context(doubled).output(),
     "curves": lambda live: deque(live.faithfulness(live.attribute("gradient"), points=5), 0),
     "randomised": lambda live: deque(live.randomisation("gradient"), 0),
     "infidelity": lambda live: live.infidelity(live.attribute("gradient"), count=4),
@@ -82,3 +100,19 @@ def test_broken_off(question: str, error: BaseException, beside: bool) -> None:
     assert broke[0] or (question in ("trace", "summary") and isinstance(error, ValueError))
     own = live.samples[0].args[0]
     torch.testing.assert_close(live.output(), model.eval()(own))
+
+
+FIRST = """
+import random, torch, explain_widgets as xw
+live = xw.LiveModel(torch.nn.Linear(3, 2), torch.randn(2, 3))
+before = random.getstate()
+live.attribute("lime", n_samples=8)
+print("drawn" if random.getstate() != before else "as before")
+"""
+
+
+def test_what_the_first_lime_imports_draws_nothing_of_the_users() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", FIRST], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "as before"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -19,11 +21,13 @@ from explain_widgets.analysis.surrogates import (
     nearness,
     shapley_sets,
 )
+from explain_widgets.live.access import Access
 from explain_widgets.live.altered import Altered, Place
 from explain_widgets.live.attribution.asked import Asked
 from explain_widgets.live.attribution.groups import feature_masks, groups_of
 from explain_widgets.live.attribution.limits import CannotAttributeError
 from explain_widgets.live.attribution.perturbations import values_of, with_sum
+from explain_widgets.live.randomness import kept_random_state
 
 _FIRST = 8
 """So many samples come first, then twice as many at a time: there is something to see soon."""
@@ -44,6 +48,7 @@ def lime(
         raise CannotAttributeError(
             "lime fits a model of scikit-learn, which is not installed: pip install scikit-learn."
         )
+    _import_lasso(asked.access)
     starts, note = asked.baselines(baselines)
     groups = groups_of(asked, feature_mask)
     own = _flat(asked.values)
@@ -60,6 +65,13 @@ def lime(
         if not found.any():
             words += f" · the penalty alpha={alpha:g} leaves none of them: a smaller one may help"
         yield asked.answer(values_of(asked, groups, found), words, None, done, n_samples)
+
+
+def _import_lasso(access: Access) -> None:
+    """Import what fits; something in it draws from Python's own generator, once."""
+    # Beside a running cell the draws of that would be put back as well.
+    with kept_random_state(()) if access.is_home() else nullcontext():
+        importlib.import_module("sklearn.linear_model")
 
 
 def kernel_shap(
