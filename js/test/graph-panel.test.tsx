@@ -249,6 +249,20 @@ describe("a forward that failed", () => {
   });
 });
 
+describe("a backward graph that cannot be had", () => {
+  it("is not waited for, and the way back stays", async () => {
+    await show();
+    model.kernel = ({ id, kind }) =>
+      setTimeout(() => model.trigger("msg:custom", [{ id, kind, error: "pass a target" }, []]));
+    model.set("graph", "backward");
+    await vi.waitFor(() => expect(el.textContent).toContain("pass a target"));
+    expect(el.textContent).toContain("There is no graph to show.");
+    expect(el.textContent).not.toContain("Reading the graph");
+    model.set("graph", "forward");
+    await vi.waitFor(() => expect(box("lm_head")).toBeDefined());
+  });
+});
+
 describe("the picture to save", () => {
   it("has all names as text, and neither classes nor roles", async () => {
     await show();

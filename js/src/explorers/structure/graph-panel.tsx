@@ -5,14 +5,14 @@ import { useGraph } from "./use-graph";
 
 /** In the middle: the model as boxes within boxes, and what passes between them. */
 export function GraphPanel({ store }: { store: StructureStore }) {
-  const { selection, backward } = store.state;
+  const { selection, backward, error } = store.state;
   const shown = useGraph(store);
   const note = selection.graph === "backward" ? (backward?.note ?? "") : "";
   if (shown === null) {
     return (
       <div class="xw-graph-tools">
         <GraphSwitch store={store} />
-        <p class="xw-note">Reading the graph…</p>
+        <p class="xw-note">{error === null ? "Reading the graph…" : "There is no graph to show."}</p>
       </div>
     );
   }
