@@ -151,22 +151,26 @@ def overlay_steps(live: LiveModel, name: str, sample: int, target: Target) -> It
     GradientError, TargetError, RunError
         When they cannot be read.
     """
-    with live.reading():
-        rows = live.summary(sample).rows
-    if name == "dead":
-        for found in live.dead_units():
-            yield _of_dead(rows, found)
+    if name != "dead":
+        with live.reading():
+            coloured = _read(live, name, sample, target)
+        yield coloured  # not while others wait to ask
         return
-    with live.reading():
-        if name == "memory":
-            yield _of_memory(live.summary(sample), live.summary(sample, backward=True))
-        elif name in ("deviation", "nonfinite"):
-            trace = live.trace(sample, statistics=True)
-            yield _of_deviations(rows, trace) if name == "deviation" else _of_nonfinite(rows, trace)
-        elif name == "gradient":
-            yield _of_gradients(rows, live.gradient_norms(sample, target))
-        else:
-            yield _of_table(rows, name)
+    rows = live.summary(sample).rows
+    for found in live.dead_units():
+        yield _of_dead(rows, found)
+
+
+def _read(live: LiveModel, name: str, sample: int, target: Target) -> Coloured:
+    summary = live.summary(sample)
+    if name == "memory":
+        return _of_memory(summary, live.summary(sample, backward=True))
+    if name == "gradient":
+        return _of_gradients(summary.rows, live.gradient_norms(sample, target))
+    if name not in ("deviation", "nonfinite"):
+        return _of_table(summary.rows, name)
+    trace = live.trace(sample, statistics=True)
+    return (_of_deviations if name == "deviation" else _of_nonfinite)(summary.rows, trace)
 
 
 def _of_table(rows: list[SummaryRow], name: str) -> Coloured:
