@@ -337,10 +337,6 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
             "answers.answer_head = lambda selection: (time.sleep(0.05), answer(selection))[1]"
         )
     head = slider(explorer)
-    page.wait_measures(1, "head")
-    page.clear_measures()
-    head.fill("2")
-    (alone,) = page.wait_measures(1, "head")
     explorer.evaluate(WATCH)
     head.scroll_into_view_if_needed()  # the cell that was run last may be in view instead
     box = head.bounding_box()
@@ -349,7 +345,7 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
     page.page.mouse.move(x(7), y)
     page.page.mouse.down()
     started = time.monotonic()
-    for event in range(100):
+    for event in range(200):
         position = abs(event % 22 - 11)  # 11 … 0 … 11 …
         page.page.mouse.move(x(position), y)
         time.sleep(max(0.0, started + (event + 1) * 0.02 - time.monotonic()))
@@ -359,12 +355,11 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
     log = page.page.evaluate("() => window.xwLog")
     moved, drawn = log["moved"], log["drawn"]
     last_moved, last_value = moved[-1]
-    assert len(moved) >= 75
+    assert len(moved) >= 150
     on_the_way = [at for at, _ in drawn if at < last_moved]
-    assert len(on_the_way) >= 10
+    assert len(on_the_way) >= 20
     assert drawn[-1][1] == int(last_value)
-    # What was on its way, and its own: of those that it has passed by it waits for none.
-    assert drawn[-1][0] - last_moved < max(300, 4 * alone.milliseconds)
+    assert drawn[-1][0] - last_moved < 300
 
 
 def test_the_widget_answers_while_a_cell_trains_and_says_so(shown):
