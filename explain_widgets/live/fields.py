@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import types
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -45,7 +46,6 @@ class Structure:
         is_scripted = any(isinstance(module, torch.jit.ScriptModule) for module in self.modules)
         self._containers = None if is_scripted else list(_containers(self.modules))
         self._held = [_contents(container) for container in self._containers or ()]
-        self._ids = [[*map(id, contents)] for contents in self._held]
         self._types_and_buffers = self._by_name()
 
     def _by_name(self) -> list[object]:
@@ -55,13 +55,21 @@ class Structure:
         """Whether nothing of it has changed."""
         if self._containers is not None:
             # The same objects everywhere: seen at once, and asked before every answer.
-            ids = [[*map(id, _contents(container))] for container in self._containers]
-            if ids == self._ids and self._by_name() == self._types_and_buffers:
+            same = all(map(_is_same, self._containers, self._held))
+            if same and self._by_name() == self._types_and_buffers:
                 return True
         if _structure(self._model) != self._parts:
             return False
         self._watch()  # what has changed makes no difference: a flag, or an equal number
         return True
+
+
+def _is_same(container: Any, held: list[object]) -> bool:
+    """Whether it holds the very objects that it held."""
+    if not (container or held):  # hooks, of which most modules have none
+        return True
+    now = _contents(container)
+    return len(now) == len(held) and all(map(operator.is_, now, held))
 
 
 def _contents(container: Any) -> list[object]:

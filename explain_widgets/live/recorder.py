@@ -25,6 +25,7 @@ from explain_widgets.live.freshness import version
 from explain_widgets.live.gradients import watched
 from explain_widgets.live.modules import (
     ModuleRow,
+    flat_tensors,
     in_call_order,
     memory,
     named_tensors,
@@ -78,26 +79,28 @@ class Wanted:
     """What a run is to keep.
 
     ``activations``: called for each tensor that comes out of a module with its spot and its size in
-    bytes, says whether a copy of it is kept. ``shared``: says of a spot whether the tensor itself
-    is kept in the place of a copy, if nobody writes into it in the forward. ``edges``: where
-    gradients will be asked for; ``edges_along``: says whether they are wanted in another spot too,
-    if looking there changes nothing. ``attention``: whether attention calls are recorded, and for
-    each with the bytes of its queries and keys, whether those are kept; None: not recorded.
-    ``gradients``: whether the gradients of those that are kept will be asked for, too.
+    bytes, says whether a copy of it is kept; None: of none. ``shared``: says of a spot whether the
+    tensor itself is kept in the place of a copy, if nobody writes into it in the forward.
+    ``edges``: where gradients will be asked for; ``edges_along``: says whether they are wanted in
+    another spot too, if looking there changes nothing. ``attention``: whether attention calls are
+    recorded, and for each with the bytes of its queries and keys, whether those are kept; None: not
+    recorded. ``gradients``: whether the gradients of those that are kept will be asked for, too.
+    ``copies``: copy queries and keys that could be held, as they are written into after the call.
     ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
     heads of some attention calls. ``beside``: is entered around the forward. ``entered``: called
     with the name of each call and the tensors that go in. ``seen``: called with every tensor that
-    comes out. ``outputs``: what happens to what modules return. ``watcher``: is told of every
-    call, in the place of all that is recorded otherwise. ``last``: name of the call after which the
-    rest of the run is of no interest.
+    comes out. ``outputs``: what happens to what modules return. ``watcher``: is told of every call,
+    in the place of all that is recorded otherwise. ``last``: name of the call after which the rest
+    of the run is of no interest.
     """
 
-    activations: Callable[[Spot, int], bool] = field(default=lambda spot, size: False)
+    activations: Callable[[Spot, int], bool] | None = None
     shared: Callable[[Spot], bool] = field(default=lambda spot: False)
     edges: frozenset[Spot] = frozenset()
     edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
     gradients: bool = False
+    copies: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
     beside: AbstractContextManager[Any] | None = None
@@ -266,8 +269,14 @@ class Recorder:
         if not self._stack:
             self._forwards += 1
         name = row.name if row.calls == 0 else f"{row.name}:{row.calls}"
-        inputs = [tensor for _, tensor in (*named_tensors(args), *named_tensors(kwargs))]
-        call = Call(name, row.name, tuple(map(shape, inputs)), self._order)
+        # Written for speed, as `_record` is: every call of every module comes here.
+        inputs: list[Tensor] = []
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(value, Tensor):
+                inputs.append(value)
+            elif value is not None:
+                inputs.extend(flat_tensors(value))
+        call = Call(name, row.name, tuple([shape(tensor) for tensor in inputs]), self._order)
         if row.calls == 0:
             row.order = self._order
             row.input_shapes = call.input_shapes
@@ -298,21 +307,24 @@ class Recorder:
     def _record(self, running: _Running, output: Any) -> Any:
         """Note what a call returned; what is to take its place, or None."""
         row, call, wanted = running.row, running.call, self._wanted
-        tensors = dict(named_tensors(output))
-        row.bytes += sum(map(_bytes, tensors.values()))
-        call.entries = tuple([entry_of(name, tensor) for name, tensor in tensors.items()])
+        named = [("", output)] if isinstance(output, Tensor) else named_tensors(output)
+        for _, tensor in named:
+            row.bytes += _bytes(tensor)
+        call.entries = tuple([entry_of(name, tensor) for name, tensor in named])
         call.ended = self._order
         self._order += 1
         if row.calls == 1:
             row.output_shapes = tuple(entry.shape for entry in call.entries)
         if call.name not in self.calls:
             return None
-        for name, tensor in tensors.items():
-            if wanted.activations((call.name, name), _bytes(tensor)):
-                self._keep((call.name, name), tensor)
-            if wanted.seen is not None:
+        if wanted.activations is not None:
+            for name, tensor in named:
+                if wanted.activations((call.name, name), _bytes(tensor)):
+                    self._keep((call.name, name), tensor)
+        if wanted.seen is not None:
+            for name, tensor in named:
                 wanted.seen((call.name, name), tensor)
-        return self._watch_gradients(running, output, tensors) if wanted.edges else None
+        return self._watch_gradients(running, output, dict(named)) if wanted.edges else None
 
     def _keep(self, spot: Spot, tensor: Tensor) -> None:
         """The tensor itself, where it may be shared and holds no larger one alive; else a copy."""

@@ -7,6 +7,7 @@ thread is never seen, and never slowed down.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -24,6 +25,7 @@ from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
+from explain_widgets.live.attention.held import HeldTensors
 from explain_widgets.live.attention.layer import BATCHED, AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
 from explain_widgets.live.attention.multihead import (
@@ -33,7 +35,7 @@ from explain_widgets.live.attention.multihead import (
 )
 from explain_widgets.live.attention.rewired import Operation, rewired
 from explain_widgets.live.attention.seen import Read, SeenCall, folded, folded_copy, lengths
-from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
+from explain_widgets.live.attention.selfcheck import Checked, checked, differences, tolerance
 from explain_widgets.live.attention.watch import GradientWatch
 
 LOOKED_FOR = (
@@ -60,9 +62,13 @@ class AttentionCapture(TorchFunctionMode):
         Look at basic operations alone: for what no Python code calls (TorchScript).
     watch
         Remembers where gradients pass the calls that are kept, and makes measures of them.
+    copies
+        Copy all queries and keys, where some were written into after their call.
 
     Attributes
     ----------
+    were_written
+        Whether some were, without ``copies``: then what `calls` returned does not hold.
     problems
         Calls that were seen and could not be read, each with its reason.
     ablated
@@ -77,8 +83,11 @@ class AttentionCapture(TorchFunctionMode):
         below_python: bool = False,
         ablate: Mapping[str, LayerAblation] | None = None,
         watch: GradientWatch | None = None,
+        copies: bool = False,
     ) -> None:
         super().__init__()
+        self._held = None if copies else HeldTensors()
+        self.were_written = False
         self._place = place
         self._keep = keep
         self._below_python = below_python
@@ -111,10 +120,17 @@ class AttentionCapture(TorchFunctionMode):
         is not among them but a problem.
         """
         passed = []
+        self.were_written = self._held is not None and self._held.were_written()
+        rows = iter(differences([one for found in self._found for one in found.checked]))
         for found in self._found:
             attention = found.calls.assembled()
-            if found.difference is not None:
-                check = float(found.difference)
+            if self._held is not None:
+                query, key = self._held.own(attention.query), self._held.own(attention.key)
+                if query is not attention.query or key is not attention.key:
+                    attention = dataclasses.replace(attention, query=query, key=key)
+            if found.checked:
+                steps = [next(rows) for _ in found.checked]
+                check = max(steps, key=lambda step: (math.isnan(step), step))
                 if not check <= tolerance(attention.query.dtype):
                     self.problems.append(
                         f"{attention.name}: the weights recomputed from query and key do not "
@@ -283,9 +299,10 @@ class AttentionCapture(TorchFunctionMode):
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
         value = folded(call.value)
+        keep = folded_copy if self._held is None else self._held.hold
         attention = Attention(
-            query=folded_copy(call.query),
-            key=folded_copy(call.key),
+            query=keep(call.query),
+            key=keep(call.key),
             scale=call.scale,
             steps=(*mask_steps(call.mask, leading, call.is_causal), *call.steps),
             empty_rows=call.empty_rows,
@@ -294,10 +311,8 @@ class AttentionCapture(TorchFunctionMode):
             note=_note_of(call.query, dropped=call.dropout > 0),
             value_norms=lengths(value, -1),
         )
-        difference = None
-        if not call.dropout:
-            difference = relative_difference(attention, value, folded(call.output))
-        return self._file(name, forward, call, attention, difference)
+        rows = None if call.dropout else checked(attention, value, folded(call.output))
+        return self._file(name, forward, call, attention, rows)
 
     def _file(
         self,
@@ -305,7 +320,7 @@ class AttentionCapture(TorchFunctionMode):
         forward: int,
         call: SeenCall | BuiltWeights,
         attention: Attention,
-        difference: Tensor | None,
+        rows: Checked | None,
     ) -> _Found:
         """Keep a call by itself, or with those that it goes on from."""
         nth = self._counts[name, forward]
@@ -314,7 +329,7 @@ class AttentionCapture(TorchFunctionMode):
         if (
             earlier is not None
             and earlier.forward < forward
-            and earlier.extend(attention, difference, forward)
+            and earlier.extend(attention, rows, forward)
         ):
             return earlier
         count = self._names[name]
@@ -322,7 +337,7 @@ class AttentionCapture(TorchFunctionMode):
         attention = dataclasses.replace(attention, name=name if count == 0 else f"{name}:{count}")
         beside = 0 if self._watch is None else self._watch.nbytes(call)
         kept = self._keep(attention.name, attention.nbytes + beside)
-        found = _Found(attention, kept, difference, forward)
+        found = _Found(attention, kept, rows, forward)
         self._found.append(found)
         self._latest[name, nth] = found
         return found
@@ -335,19 +350,19 @@ class _Found:
     """
 
     def __init__(
-        self, attention: Attention, kept: bool, difference: Tensor | None, forward: int
+        self, attention: Attention, kept: bool, rows: Checked | None, forward: int
     ) -> None:
         self.kept = kept
-        self.difference = difference
+        self.checked = [] if rows is None else [rows]
         self.forward = forward
         self.calls = CachedCalls(attention if kept else without_tensors(attention))
 
-    def extend(self, attention: Attention, difference: Tensor | None, forward: int) -> bool:
+    def extend(self, attention: Attention, rows: Checked | None, forward: int) -> bool:
         """Take in the call of a later forward; False: it does not go on from those before."""
         if not self.calls.extend(attention):
             return False
-        if self.difference is not None and difference is not None:
-            self.difference = torch.maximum(self.difference, difference)
+        if rows is not None:
+            self.checked.append(rows)
         self.forward = forward
         return True
 

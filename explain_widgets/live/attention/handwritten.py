@@ -79,7 +79,10 @@ class Provenance:
         """Whether an operation may be one to take note of: asked of every one."""
         if name == "linear":
             return _is_few_queries(_weight(args, kwargs))
-        return name in _PRODUCTS or any(id(argument) in self._trails for argument in _flat(args))
+        if name in _PRODUCTS:
+            return True
+        trails = self._trails  # of a model that builds no weights there are none
+        return bool(trails) and any(id(argument) in trails for argument in _flat(args))
 
     def see(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor

@@ -45,7 +45,8 @@ def lengths(values: Tensor, axis: int | list[int]) -> Tensor:
 
 def folded(tensor: Tensor) -> Tensor:
     """(heads, positions, channels), detached: batch and head axes in one."""
-    return tensor.detach().reshape(-1, *tensor.shape[-2:])
+    # Detached last: a view would hold what it is a view of.
+    return tensor.reshape(-1, *tensor.shape[-2:]).detach()
 
 
 def folded_copy(tensor: Tensor) -> Tensor:
