@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from explain_widgets.analysis.extremes import strongest_of_bins
 from explain_widgets.analysis.pooling import bin_sizes, edges, gather_bins
 
 MapReduce: TypeAlias = Literal["mean", "strongest"]
@@ -55,34 +56,24 @@ def mosaic(
 
 
 # Numbers that are pooled at once: what lies between shall stay in the processor's cache.
-_BLOCK = 2**20
+_BLOCK = 2**19
 
 
 def _pooled(maps: Tensor, rows: list[int], columns: list[int], reduce: MapReduce) -> Tensor:
-    maps = maps if maps.dtype == torch.float64 else maps.float()
     if (len(rows) - 1, len(columns) - 1) == maps.shape[1:]:
-        return maps
-    pool = _means if reduce == "mean" else _strongest
-    blocks = maps.split(max(1, _BLOCK // (rows[-1] * columns[-1])))
-    return torch.cat([pool(block, rows, columns) for block in blocks])
+        return _floating(maps)
+    pool = _means if reduce == "mean" else strongest_of_bins
+    blocks = maps.detach().split(max(1, _BLOCK // (rows[-1] * columns[-1])))
+    return torch.cat([pool(_floating(block), rows, columns) for block in blocks])
+
+
+def _floating(maps: Tensor) -> Tensor:
+    return maps if maps.dtype == torch.float64 else maps.float()
 
 
 def _means(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
     sums = gather_bins(gather_bins(maps, rows, 1, "mean"), columns, 2, "mean")
     return sums / bin_sizes(rows, columns, maps)
-
-
-def _strongest(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
-    # Rows first: whole rows are compared at once, and less is left for the columns.
-    highest = gather_bins(gather_bins(maps, rows, 1, "max"), columns, 2, "max")
-    if bool(maps.min() >= 0):  # as after a ReLU
-        return highest
-    lowest = gather_bins(gather_bins(maps, rows, 1, "min"), columns, 2, "min")
-    # By its size and its sign: choosing number by number, which `where` does, takes ten times as
-    # long on a processor that guesses what is next.
-    opposite = -lowest
-    sign = (highest >= opposite).to(maps.dtype) - 0.5
-    return torch.maximum(highest, opposite).copysign(sign)
 
 
 def bin_edges(count: int, most: int) -> list[int]:

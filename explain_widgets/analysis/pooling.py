@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 Reduce: TypeAlias = Literal["mean", "max"]
-Gather: TypeAlias = Literal["mean", "max", "min"]
 
 
 def edges(span: tuple[int, int], bins: int) -> list[int]:
@@ -109,8 +108,8 @@ def bin_sizes(row_edges: list[int], column_edges: list[int], like: Tensor) -> Te
     return heights[:, None] * widths
 
 
-def gather_bins(values: Tensor, bin_edges: list[int], axis: int, reduce: Gather) -> Tensor:
-    """The sum (for ``"mean"``), maximum or minimum of each bin along ``axis``, counted from 0.
+def gather_bins(values: Tensor, bin_edges: list[int], axis: int, reduce: Reduce) -> Tensor:
+    """The sum (for ``"mean"``) or maximum of each bin along ``axis``, counted from 0.
 
     The axis begins at the first edge; others stay as they are.
     """
@@ -140,21 +139,18 @@ def gather_bins(values: Tensor, bin_edges: list[int], axis: int, reduce: Gather)
 _FEW = 8
 
 
-def _gathered(cells: Tensor, axis: int, reduce: Gather) -> Tensor:
+def _gathered(cells: Tensor, axis: int, reduce: Reduce) -> Tensor:
     if 1 < cells.shape[axis] <= _FEW:
         return _cell_by_cell(list(cells.unbind(axis)), reduce)
     if reduce == "mean":
         return cells.sum(axis)
-    return cells.amax(axis) if reduce == "max" else cells.amin(axis)
+    return cells.amax(axis)
 
 
-def _cell_by_cell(cells: list[Tensor], reduce: Gather) -> Tensor:
+def _cell_by_cell(cells: list[Tensor], reduce: Reduce) -> Tensor:
     found = cells[0]
     for cell in cells[1:]:
-        if reduce == "mean":
-            found = found + cell
-        else:
-            found = torch.maximum(found, cell) if reduce == "max" else torch.minimum(found, cell)
+        found = found + cell if reduce == "mean" else torch.maximum(found, cell)
     return found
 
 

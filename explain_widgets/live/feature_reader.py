@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from explain_widgets.analysis.alignment import Alignment
 from explain_widgets.analysis.feature_maps import Layout
 from explain_widgets.live.alignments import Followed, alignment_of, followed
-from explain_widgets.live.entries import Call, Entry, pick_entry
+from explain_widgets.live.entries import Call, Calls, Entry, pick_entry
 from explain_widgets.live.errors import GradientError, LayerError, RunError
 from explain_widgets.live.filter_weights import geometry
 from explain_widgets.live.gradients import differentiated, input_tensor, swapped
@@ -120,6 +120,8 @@ class FeatureReader:
         self._tables = tables
         self._layouts: list[Layouts] = []
         self._listed: dict[int, list[FeatureLayer]] = {}  # by the id of the layouts
+        # The layouts that were asked for last: of which sample, and of which calls.
+        self._latest: tuple[int, Calls, Layouts] | None = None
         self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
         self._overwritten: set[Spot] = set()  # known to be written into after they were returned
 
@@ -180,6 +182,7 @@ class FeatureReader:
         """Told when the structure of the model is another."""
         self._layouts.clear()
         self._listed.clear()
+        self._latest = None
         self._traced.clear()
         self._overwritten.clear()
 
@@ -290,6 +293,15 @@ class FeatureReader:
     def layouts(self, sample: int) -> Layouts:
         """How the activations of a sample's forward are laid out."""
         table = self.table(sample)
+        if self._latest is not None:
+            latest, calls, known = self._latest
+            if latest == sample and calls is table.calls:
+                return known
+        known = self._layouts_of(sample, table)
+        self._latest = sample, table.calls, known
+        return known
+
+    def _layouts_of(self, sample: int, table: Table) -> Layouts:
         inputs = list(flat_tensors(self._inputs(sample)))
         for known in reversed(self._layouts):
             if known.fits(table.calls, self._module(), inputs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import types
 from collections import OrderedDict
@@ -45,37 +46,38 @@ class Structure:
         # Scripted modules wrap what they hold anew at each access.
         is_scripted = any(isinstance(module, torch.jit.ScriptModule) for module in self.modules)
         self._containers = None if is_scripted else list(_containers(self.modules))
-        self._held = [_contents(container) for container in self._containers or ()]
-        self._types_and_buffers = self._by_name()
-
-    def _by_name(self) -> list[object]:
-        return [(type(module), *module._buffers.keys()) for module in self.modules]
+        buffers = [module._buffers for module in self.modules]
+        # Of most modules all but a few of them are empty: that they still are is seen at once.
+        self._empty = [one for one in (*(self._containers or ()), *buffers) if not one]
+        self._filled = [one for one in (*(self._containers or ()), *buffers) if one]
+        self._sizes = [*map(len, self._filled)]
+        # Of dictionaries live views; buffers are other tensors at any time, under the same names.
+        views = [
+            view
+            for one in (held for held in self._containers or () if held)
+            for view in ((one.keys(), one.values()) if isinstance(one, dict) else (one,))
+        ]
+        self._views = [*views, *(one.keys() for one in buffers if one)]
+        self._held = [*itertools.chain.from_iterable(self._views)]
+        self._types = [*map(type, self.modules)]
 
     def holds(self) -> bool:
         """Whether nothing of it has changed."""
-        if self._containers is not None:
-            # The same objects everywhere: seen at once, and asked before every answer.
-            same = all(map(_is_same, self._containers, self._held))
-            if same and self._by_name() == self._types_and_buffers:
-                return True
+        if self._containers is not None and self._is_the_same():
+            return True
         if _structure(self._model) != self._parts:
             return False
         self._watch()  # what has changed makes no difference: a flag, or an equal number
         return True
 
-
-def _is_same(container: Any, held: list[object]) -> bool:
-    """Whether it holds the very objects that it held."""
-    if not (container or held):  # hooks, of which most modules have none
-        return True
-    now = _contents(container)
-    return len(now) == len(held) and all(map(operator.is_, now, held))
-
-
-def _contents(container: Any) -> list[object]:
-    if isinstance(container, dict):
-        return [*container, *container.values()]
-    return [*container]
+    def _is_the_same(self) -> bool:
+        """Whether the same objects are everywhere: seen at once, and asked before every answer."""
+        return (
+            not any(self._empty)
+            and [*map(len, self._filled)] == self._sizes
+            and all(map(operator.is_, itertools.chain.from_iterable(self._views), self._held))
+            and all(map(operator.is_, map(type, self.modules), self._types))
+        )
 
 
 def _containers(modules: Iterable[nn.Module]) -> Iterator[Any]:

@@ -72,20 +72,21 @@ def _sampled_bytes(tensors: list[Tensor]) -> bytes:
     parts = []
     with torch.no_grad():
         for tensor in tensors:
-            if tensor.layout == torch.strided and not tensor.is_meta and tensor.numel():
-                groups.setdefault((tensor.device, tensor.dtype), []).append(_sample(tensor))
+            count = tensor.numel()
+            if count and tensor.layout == torch.strided and not tensor.is_meta:
+                kind = tensor.device, tensor.dtype
+                groups.setdefault(kind, []).append(_sample(tensor, count))
         for samples in groups.values():
             joined = torch.cat(samples)
             parts.append(joined.view(torch.uint8).cpu().numpy().tobytes())
     return b"".join(parts)
 
 
-def _sample(tensor: Tensor) -> Tensor:
-    """Up to 64 elements spread over the tensor, as a view where the memory allows."""
-    stride = -(-tensor.numel() // _SAMPLE)
+def _sample(tensor: Tensor, count: int) -> Tensor:
+    """Up to 64 of its ``count`` elements, spread, as a view where the memory allows."""
+    stride = -(-count // _SAMPLE)
     if tensor.is_contiguous() and not tensor.is_complex() and not tensor.is_neg():
-        count = -(-tensor.numel() // stride)
-        return tensor.as_strided((count,), (stride,), tensor.storage_offset())
+        return tensor.as_strided((-(-count // stride),), (stride,))
     return tensor.reshape(-1)[::stride].resolve_conj().resolve_neg()
 
 

@@ -48,6 +48,7 @@ class Layouts:
         self._lengths = text_lengths(inputs)
         self._axes: dict[Spot, Axes] = {}
         self._known: dict[Spot, Known] = {}
+        self._chosen: dict[Spot, Layout] = {}
         self._decide()
 
     def fits(self, calls: Calls, module: nn.Module, inputs: list[Tensor]) -> bool:
@@ -63,7 +64,11 @@ class Layouts:
         ValueError
             When ``layout`` does not fit the shape, or the tensor is empty.
         """
-        return choose_layout(*self._facts(call, entry), layout)
+        if layout is not None:
+            return choose_layout(*self._facts(call, entry), layout)
+        if (call, entry) not in self._chosen:
+            self._chosen[call, entry] = choose_layout(*self._facts(call, entry))
+        return self._chosen[call, entry]
 
     def fitting(self, call: str, entry: str) -> dict[str, Layout]:
         """The layouts of an entry by name: the chosen one under "", and all that fit.

@@ -105,35 +105,68 @@ def signed_picture(
     >>> signed_picture(np.array([[[-2.0, 0.0, 1.0]]], dtype=np.float32)).levels.tolist()
     [[[0, 127, 191]]]
     """
-    limits, is_given = None, limit is not None
+    rows = values.reshape(len(values), -1) if per_channel else values.reshape(1, -1)
+    limits, is_within = None, False
+    if limit is None or per_channel:
+        largest, is_within = _magnitudes(rows)
     if per_channel:
-        limits = _magnitudes(values.reshape(len(values), -1))
-        values = values / np.where(limits > 0, limits, 1.0)[:, None, None].astype(values.dtype)
+        limits = largest
+        divisors = np.where(limits > 0, limits, 1.0)[:, None].astype(values.dtype)
         limit, note = 1.0, "uint8 of each channel ÷ its largest magnitude"
     else:
-        limit = float(_magnitudes(values.reshape(1, -1))[0]) if limit is None else limit
+        limit = float(largest[0]) if limit is None else limit
+        divisors = np.full((1, 1), limit if limit > 0 else 1.0, values.dtype)
         note = f"uint8 of ±{limit:.3g}"
-    # In place from here on: while a slider moves there are many.
-    scaled = values / values.dtype.type(limit if limit > 0 else 1.0)
+    levels = np.empty(rows.shape, np.uint8)
+    # Block by block, which stays in the processor's cache: while a slider moves there are many.
+    down, across = max(1, _BLOCK // max(1, rows.shape[1])), _BLOCK
+    nonfinite = sum(
+        _write_levels(
+            rows[top : top + down, left : left + across],
+            divisors[top : top + down],
+            is_within,
+            levels[top : top + down, left : left + across],
+        )
+        for top in range(0, rows.shape[0], down)
+        for left in range(0, rows.shape[1], across)
+    )
+    return Picture(levels.reshape(values.shape), (-limit, limit), nonfinite, note, limits)
+
+
+_BLOCK = 2**16
+
+
+def _write_levels(
+    values: npt.NDArray[np.floating],
+    divisors: npt.NDArray[np.floating],
+    is_within: bool,
+    levels: npt.NDArray[np.uint8],
+) -> int:
+    """Write the levels of numbers over ±their divisor; returns how many were not finite.
+
+    ``is_within``: all are known to be finite and no larger than that.
+    """
+    scaled = values / divisors
     scaled *= _ZERO
-    known = None if np.isfinite(scaled.sum()) else np.isfinite(values)
-    if known is not None:
-        scaled[~known] = 0
-    if is_given:
+    nonfinite = 0
+    if not is_within and not (scaled.min() >= -_ZERO and scaled.max() <= _ZERO):
+        unknown = ~np.isfinite(values)
+        nonfinite = int(np.count_nonzero(unknown))
+        scaled[unknown] = 0
         np.clip(scaled, -_ZERO, _ZERO, out=scaled)
     np.rint(scaled, out=scaled)
     scaled += _ZERO
-    levels = scaled.astype(np.uint8)
-    if known is not None:
-        levels[~known] = NOT_FINITE
-    nonfinite = 0 if known is None else int(known.size - np.count_nonzero(known))
-    return Picture(levels, (-limit, limit), nonfinite, note, limits)
+    np.copyto(levels, scaled, casting="unsafe")
+    if nonfinite:
+        levels[unknown] = NOT_FINITE
+    return nonfinite
 
 
-def _magnitudes(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The largest finite magnitude of each row; 0: there is none."""
+def _magnitudes(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], bool]:
+    """The largest finite magnitude of each row (0: there is none), and whether all are finite."""
     largest = np.maximum(rows.max(1, initial=0), -rows.min(1, initial=0)).astype(np.float64)
-    for row in np.flatnonzero(~np.isfinite(largest)):
+    unknown = np.flatnonzero(~np.isfinite(largest))
+    for row in unknown:
         known = np.isfinite(rows[row])
         largest[row] = np.max(np.abs(rows[row]), initial=0, where=known)
-    return largest
+    return largest, len(unknown) == 0

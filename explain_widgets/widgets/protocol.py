@@ -52,14 +52,16 @@ def read_request(message: object) -> Request | None:
 def pack(reply: Reply, pad: int) -> tuple[dict[str, Any], bytes]:
     """The descriptions of a reply's arrays and the one buffer that holds them, padded."""
     described: dict[str, Any] = {}
-    buffer = bytearray()
+    parts: list[bytes | memoryview] = []
+    size = 0
     for name, array in reply.arrays.items():
-        buffer.extend(bytes(-len(buffer) % _ALIGNMENT))
         values = array.levels if isinstance(array, Picture) else array
+        parts.append(bytes(-size % _ALIGNMENT))
+        size += len(parts[-1])
         described[name] = {
             "shape": list(values.shape),
             "dtype": values.dtype.name,
-            "offset": len(buffer),
+            "offset": size,
         }
         if isinstance(array, Picture):
             described[name] |= {
@@ -67,6 +69,8 @@ def pack(reply: Reply, pad: int) -> tuple[dict[str, Any], bytes]:
                 "nonfinite": array.nonfinite,
                 "note": array.note,
             }
-        buffer.extend(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
-    buffer.extend(bytes(max(0, min(pad, _MOST_PADDING) - len(buffer))))
-    return described, bytes(buffer)
+        if values.size:
+            parts.append(np.ascontiguousarray(values).data.cast("B"))
+            size += values.nbytes
+    parts.append(bytes(max(0, min(pad, _MOST_PADDING) - size)))
+    return described, b"".join(parts)

@@ -81,6 +81,23 @@ def test_maps_are_the_activation_with_zero_in_the_middle(talk: Conversation, exp
     np.testing.assert_array_equal(arrays["maps"], signed_picture(maps[2:5], None, True).levels)
 
 
+@pytest.mark.parametrize("hidden", [torch.nan, torch.inf, None])
+def test_pooled_pages_are_drawn_to_the_largest_number_of_the_layer(hidden: float | None) -> None:
+    maps = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    maps[0, 1, 0, 1] = -9
+    if hidden is not None:
+        maps[0, 1, 0, 0] = hidden  # in the pixel of the largest number
+    explorer = xw.FeatureExplorer(nn.Identity(), maps)
+    talk = Conversation(explorer)
+    for part in ({"count": 64}, {"from": 1, "count": 1}, {"order": "maximum"}):
+        _, arrays = talk.ask("maps", page(**{"sample": 0, "size": [8, 8], **part}))
+        assert arrays["maps"].shape[1:] == (8, 8)
+        described = talk.messages[-1][0]["arrays"]["maps"]
+        assert described["range"] == [-9.0, 9.0]
+        assert described["nonfinite"] == (hidden is not None)
+    explorer.close()
+
+
 @pytest.mark.parametrize("order", ["mean", "maximum", "zeros", "activation_x_gradient"])
 def test_channels_are_ordered_by_the_number_that_is_sent(
     talk: Conversation, explorer: Any, order: str

@@ -19,6 +19,7 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.utils._pytree import tree_leaves
 
 from explain_widgets import GradientError, LiveModel, RunError
+from explain_widgets.live.fields import Structure
 from explain_widgets.live.twin import Twin, plain_module
 
 IDS = torch.arange(24).reshape(2, 12) % 20
@@ -492,6 +493,20 @@ def test_the_twin_follows(change: Callable[[nn.Module], None]) -> None:
         return
     assert not torch.equal(expected, before)
     assert_equal(live.output(), expected)
+
+
+@pytest.mark.parametrize("field", ["_forward_hooks", "_parameters", "plain"])
+def test_what_moves_from_one_module_to_the_next_is_a_change(field: str) -> None:
+    model = nn.Sequential(nn.Module(), nn.Module())
+    for module in model:
+        module.plain = {}
+    source, target = (getattr(module, field) for module in model)
+    moved = {"_forward_hooks": print, "_parameters": nn.Parameter(torch.zeros(1)), "plain": 2.0}
+    source["one"] = moved[field]
+    structure = Structure(model)
+    assert structure.holds()
+    target["one"] = source.pop("one")
+    assert not structure.holds()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

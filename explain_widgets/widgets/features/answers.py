@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
@@ -18,10 +19,10 @@ from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 from explain_widgets.live.sought import AscentOptions
-from explain_widgets.pictures.quantise import signed_picture
+from explain_widgets.pictures.quantise import Picture, signed_picture
 from explain_widgets.widgets.answers import exact
 from explain_widgets.widgets.changes import change_message
-from explain_widgets.widgets.features.maps import MapReader, MapsOf, binned, picked
+from explain_widgets.widgets.features.maps import MapReader, MapsOf, binned, picked, sliced
 from explain_widgets.widgets.features.words import (
     footer,
     input_picture,
@@ -94,29 +95,31 @@ class FeatureAnswers(MapsAnswers):
     def _page(self, selection: dict[str, Any], scores: Tensor | None) -> Reply:
         """``scores``: the variances, where channels are ordered by them."""
         of, order = self.reader.of(selection), selection["order"]
-        maps = self.reader.maps(of)
+        volume = self.reader.volume(of)
+        maps = sliced(volume, of)
         if scores is None:
-            scores = self.reader.scores(of, order)
+            scores = self.reader.scores(of, order, volume)
         channels = self.reader.order(of, scores, order)
-        start = int(selection["from"])
-        page = channels[start : start + int(selection["count"])]
+        start, stop = (int(selection["from"]) + n for n in (0, int(selection["count"])))
+        page = channels[start:stop]
         size = _page_size(selection["size"], len(page), maps)
-        tile = mosaic(maps, page, size).cpu().numpy()
-        by_channel = selection["scale"] == "channel"
-        largest = None if by_channel else _largest(maps)
-        picture = signed_picture(tile, largest, per_channel=by_channel)
-        slices = self.reader.volume(of).shape[1]
+        # By index they lie side by side: no copy of them is made.
+        pooled = (
+            mosaic(maps[start:stop], None, size) if order == "index" else mosaic(maps, page, size)
+        )
+        tile = pooled.cpu().numpy()
+        picture = _drawn(tile, maps, selection["scale"] == "channel")
         words = self.reader.words(of)
         reduced = reduction(maps.shape[1:], tile.shape[1:])
         return Reply(
             {
                 "words": words,
                 "channels": len(maps),
-                "slices": slices,
+                "slices": volume.shape[1],
                 "height": maps.shape[1],
                 "width": maps.shape[2],
                 "from": start,
-                "footer": footer(self._live, of, reduced, words, slices),
+                "footer": footer(self._live, of, reduced, words, volume.shape[1]),
                 "revision": self._live.revision,
             },
             {
@@ -252,6 +255,19 @@ class FeatureAnswers(MapsAnswers):
         except ValueError as error:
             return Reply({"change": None, "note": str(error)})
         return Reply({"change": change_message(change, self._samples[index])})
+
+
+def _drawn(tile: NDArray[np.floating], maps: Tensor, by_channel: bool) -> Picture:
+    """A page of maps, to the scale of all ``maps`` of the layer or of each channel."""
+    if by_channel:
+        return signed_picture(tile, per_channel=True)
+    if len(tile) == len(maps):
+        # All of them: the strongest of the pixels is that of the layer, unless what is no number
+        # hides others from their pixel.
+        picture = signed_picture(tile)
+        if not picture.nonfinite or tile.shape == maps.shape:
+            return picture
+    return signed_picture(tile, _largest(maps))
 
 
 def _largest(maps: Tensor) -> float:

@@ -137,7 +137,8 @@ class FeatureExplorer(MapsExplorer):
 
     def _scores(self, of: MapsOf) -> torch.Tensor:
         if self.order != "variance" or of.show == "filters":
-            return self._answers.reader.scores(of, self.order)
+            reader = self._answers.reader
+            return reader.scores(of, self.order, reader.volume(of))
         *_, scores = self._answers.reader.variance_steps(of)
         assert scores is not None
         return scores

@@ -117,8 +117,7 @@ class MapReader:
 
     def maps(self, of: MapsOf) -> Tensor:
         """(channels, height, width) of the slice that is looked at."""
-        volume = self.volume(of)
-        return volume[:, min(of.slice, volume.shape[1] - 1)]
+        return sliced(self.volume(of), of)
 
     def volume(self, of: MapsOf) -> Tensor:
         """(channels, slices, height, width); of filters a slice is one input that they see."""
@@ -148,19 +147,22 @@ class MapReader:
             return f"filter {channel}"
         return self.layout(of).channel_name(channel)
 
-    def scores(self, of: MapsOf, order: Order) -> Tensor:
-        """(channels,): the number by which each channel is ordered; see `channel_scores`."""
+    def scores(self, of: MapsOf, order: Order, volume: Tensor) -> Tensor:
+        """(channels,): the number by which each channel of its `volume` is ordered.
+
+        See `channel_scores`.
+        """
         if order not in ORDERS:
             raise ValueError(f"There is no order {order!r}: write {', '.join(ORDERS)}.")
         if of.show == "filters":
-            return self.filters(of).norms if order == "index" else self._weights(of, order)
+            return self.filters(of).norms if order == "index" else _weights(volume, order)
         if order == "activation_x_gradient":
             layout = self.layout(of)
             values, gradient = (
                 maps_of(tensor, layout) for tensor in (self._activation(of), self._gradient(of))
             )
             return channel_scores(values, order, gradient)
-        return channel_scores(self.volume(of), order)
+        return channel_scores(volume, order)
 
     def variance_steps(self, of: MapsOf) -> Iterator[Tensor | None]:
         """The variance of each channel's mean over samples; Nones while samples are read."""
@@ -181,11 +183,6 @@ class MapReader:
             )
         yield channel_scores(self.volume(of), "variance", means=torch.stack(means))
 
-    def _weights(self, of: MapsOf, order: Order) -> Tensor:
-        if order in ("variance", "activation_x_gradient"):
-            raise ValueError("Filters are ordered by index, mean, maximum or share of zeros.")
-        return channel_scores(self.volume(of), order)
-
     def order(self, of: MapsOf, scores: Tensor, order: Order) -> Tensor:
         """(channels,): the channels, largest score first; of filters by index the first first."""
         if order == "index":
@@ -197,6 +194,17 @@ class MapReader:
 
     def _gradient(self, of: MapsOf) -> Tensor:
         return self._live.gradient(of.layer, of.sample, of.target, of.entry or None)
+
+
+def sliced(volume: Tensor, of: MapsOf) -> Tensor:
+    """(channels, height, width): the slice of a volume that is looked at."""
+    return volume[:, min(of.slice, volume.shape[1] - 1)]
+
+
+def _weights(volume: Tensor, order: Order) -> Tensor:
+    if order in ("variance", "activation_x_gradient"):
+        raise ValueError("Filters are ordered by index, mean, maximum or share of zeros.")
+    return channel_scores(volume, order)
 
 
 def binned(values: Tensor) -> tuple[Tensor, Tensor]:
