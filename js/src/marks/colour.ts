@@ -27,7 +27,7 @@ function pixelsOf(table: ColourTable): Uint32Array {
 /** Colours `width` × `height` cells into `target`, an image `targetWidth` wide, at (left, top). */
 export function paint(
   cells: Uint8Array,
-  [height, width]: [number, number],
+  [height, width]: readonly [number, number],
   table: ColourTable,
   target: Uint8ClampedArray,
   { left = 0, top = 0, targetWidth = width } = {},

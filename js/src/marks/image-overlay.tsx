@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { putPixels } from "./canvas";
 import { type ColourTable, paint, type Scale, strength } from "./colour";
 import { exact } from "./numbers";
 
@@ -33,29 +34,24 @@ export function drawPicture(
   pixels: Uint8Array,
   [height, width]: [number, number],
 ): void {
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  canvas.width = width;
-  canvas.height = height;
-  const image = context.createImageData(width, height);
-  const { data } = image;
-  for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
-    data[to] = pixels[from] as number;
-    data[to + 1] = pixels[from + 1] as number;
-    data[to + 2] = pixels[from + 2] as number;
-    data[to + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
+  putPixels(canvas, [height, width], (data) => {
+    for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
+      data[to] = pixels[from] as number;
+      data[to + 1] = pixels[from + 1] as number;
+      data[to + 2] = pixels[from + 2] as number;
+      data[to + 3] = 255;
+    }
+  });
 }
 
 /** One canvas pixel a patch: enlarged, each patch has one colour. */
 function drawWeights(canvas: HTMLCanvasElement, props: ImageOverlayProps): void {
   const { grid, weights, scale, table } = props;
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  canvas.width = grid.image_width;
-  canvas.height = grid.image_height;
-  if (weights === null) return;
+  const size = [grid.image_height, grid.image_width] as const;
+  if (weights === null) {
+    putPixels(canvas, size, () => {});
+    return;
+  }
   const cells = new Uint8Array(grid.image_width * grid.image_height);
   const strengths = new Float32Array(cells.length);
   const patches = weights.subarray(grid.start, grid.start + grid.width * grid.height);
@@ -68,13 +64,13 @@ function drawWeights(canvas: HTMLCanvasElement, props: ImageOverlayProps): void 
       cells[place] = Math.round(254 * (strengths[place] as number)); // 255 stands for no number
     }
   }
-  const image = context.createImageData(grid.image_width, grid.image_height);
-  paint(cells, [grid.image_height, grid.image_width], table, image.data);
-  // What is not looked at stays as it is in the picture.
-  strengths.forEach((value, place) => {
-    image.data[4 * place + 3] = Math.round(255 * value);
+  putPixels(canvas, size, (pixels) => {
+    paint(cells, size, table, pixels);
+    // What is not looked at stays as it is in the picture.
+    strengths.forEach((value, place) => {
+      pixels[4 * place + 3] = Math.round(255 * value);
+    });
   });
-  context.putImageData(image, 0, 0);
 }
 
 /** The picture of a sample with its patches coloured by their weights: click or arrow keys pick one. */

@@ -1,5 +1,6 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { putPixels } from "./canvas";
 import { type ColourTable, paint } from "./colour";
 import { drawPicture } from "./image-overlay";
 import {
@@ -52,14 +53,9 @@ export function MapCanvas({ cells, table, name }: { cells: MapCells; table: Colo
   const { data, height, width, coloured = false } = cells;
   useLayoutEffect(() => {
     const target = canvas.current;
-    if (target !== null && coloured) drawPicture(target, data, [height, width]);
-    const context = target?.getContext("2d");
-    if (!target || !context || coloured) return;
-    target.width = width;
-    target.height = height;
-    const image = context.createImageData(width, height);
-    paint(data, [height, width], table, image.data);
-    context.putImageData(image, 0, 0);
+    if (target === null) return;
+    if (coloured) drawPicture(target, data, [height, width]);
+    else putPixels(target, [height, width], (pixels) => paint(data, [height, width], table, pixels));
   }, [data, height, width, coloured, table]);
   return <canvas ref={canvas} data-map={name} />;
 }
@@ -131,36 +127,42 @@ interface MapTileProps {
   grid: MapGridProps;
 }
 
+/** One map with its caption; of another layer only its picture is drawn anew where the rest stays. */
 function MapTile({ place, layout, table, grid }: MapTileProps) {
   const { mapAt, captionAt, picked, muted, disabled, onPick } = grid;
   const cells = mapAt(place);
   const [name, number] = captionAt(place);
-  const { left, top } = placeOf(place, layout);
   const isMuted = muted(place);
-  const classes = ["xw-map", place === picked && "xw-picked", isMuted && "xw-muted"]
-    .filter(Boolean)
-    .join(" ");
+  const isPicked = place === picked;
+  const caption = useMemo(
+    () => layout.caption > 0 && <Caption name={isMuted ? `${name} muted` : name} number={number} />,
+    [layout.caption > 0, name, number, isMuted],
+  );
+  const { left, top } = placeOf(place, layout);
+  const classes = ["xw-map", isPicked && "xw-picked", isMuted && "xw-muted"].filter(Boolean).join(" ");
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
     <div
       class={classes}
       role="option"
       tabIndex={-1}
-      aria-selected={place === picked}
+      aria-selected={isPicked}
       aria-label={`${name}${isMuted ? ", muted" : ""}, ${number}`}
       title={`${name} · ${number}${isMuted ? " · muted" : ""}`}
-      style={{ left: `${left}px`, top: `${top}px`, width: `${layout.width}px` }}
+      style={`left:${left}px;top:${top}px;width:${layout.width}px`}
       onClick={(event) => !disabled && onPick(place, event)}
     >
-      <div class="xw-map-box" style={{ height: `${layout.height}px` }}>
+      <div class="xw-map-box" style={`height:${layout.height}px`}>
         {cells !== null && <MapCanvas cells={cells} table={table} name={name} />}
       </div>
-      {layout.caption > 0 && (
-        <div class="xw-map-caption xw-number">
-          <span>{isMuted ? `${name} muted` : name}</span>
-          <span>{number}</span>
-        </div>
-      )}
+      {caption}
     </div>
   );
 }
+
+const Caption = ({ name, number }: { name: string; number: string }) => (
+  <div class="xw-map-caption xw-number">
+    <span>{name}</span>
+    <span>{number}</span>
+  </div>
+);

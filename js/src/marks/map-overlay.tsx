@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { putPixels } from "./canvas";
 import { type ColourTable, NOT_FINITE, paint } from "./colour";
 import { drawPicture } from "./image-overlay";
 import { exact } from "./numbers";
@@ -29,20 +30,16 @@ const EVERYWHERE = { top: 0, left: 0, height: 1, width: 1 };
 /** Over a picture zero leaves it as it is, and the strongest numbers cover it most. */
 function drawMap(canvas: HTMLCanvasElement, props: MapOverlayProps): void {
   const { map, table, image } = props;
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  canvas.width = map.width;
-  canvas.height = map.height;
-  const drawn = context.createImageData(map.width, map.height);
-  paint(map.data, [map.height, map.width], table, drawn.data);
-  if (image !== null) {
+  const size = [map.height, map.width] as const;
+  putPixels(canvas, size, (pixels) => {
+    paint(map.data, size, table, pixels);
+    if (image === null) return;
     for (let index = 0; index < map.data.length; index += 1) {
       const byte = map.data[index] as number;
       const strength = byte === NOT_FINITE ? 1 : Math.abs(byte - ZERO) / ZERO;
-      drawn.data[4 * index + 3] = Math.round(255 * strength);
+      pixels[4 * index + 3] = Math.round(255 * strength);
     }
-  }
-  context.putImageData(drawn, 0, 0);
+  });
 }
 
 const percent = (share: number) => `${100 * share}%`;

@@ -1,4 +1,5 @@
 import { Footer, Frame, useStore } from "../shared/frame";
+import { Kept } from "../shared/kept";
 import { Bar } from "./bar";
 import { ChannelPanel } from "./channel-panel";
 import { LayersPanel } from "./layers-panel";
@@ -13,17 +14,32 @@ function Said({ sheet }: { sheet: Sheet | null }) {
 
 export function Explorer({ store }: { store: FeatureStore }) {
   useStore(store);
-  const { sheet } = store.state;
+  const { sampleCount, state } = store;
+  const { selection, content, image, table, sheet, channel, lost } = state;
+  const { across, maximised, ascent, change, opacity, read } = state;
+  const { sample, layer, muted } = selection;
+  const colormaps = store.colormaps.join();
   return (
     <Frame
-      state={store.state}
+      state={state}
       label="Feature explorer"
-      bar={<Bar store={store} />}
+      bar={
+        <Kept of={[selection, content, sheet?.slices, sampleCount, colormaps, lost]}>
+          {() => <Bar store={store} />}
+        </Kept>
+      }
       footer={<Said sheet={sheet} />}
     >
-      <LayersPanel store={store} />
-      <MapsPanel store={store} />
-      <ChannelPanel store={store} />
+      <Kept of={[content, image, layer, lost]}>{() => <LayersPanel store={store} />}</Kept>
+      <Kept of={[sheet, table, selection.channel, muted, lost]}>{() => <MapsPanel store={store} />}</Kept>
+      <Kept
+        of={[
+          ...[channel, across, maximised, ascent, change, opacity, read.size],
+          ...[sample, layer, selection.channel, muted, content, image, table, sheet === null, lost],
+        ]}
+      >
+        {() => <ChannelPanel store={store} />}
+      </Kept>
     </Frame>
   );
 }

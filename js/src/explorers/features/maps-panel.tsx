@@ -51,9 +51,10 @@ export function MapsPanel({ store }: { store: FeatureStore }) {
       </section>
     );
   }
-  const { layer, height, width, channels, order, scores, words } = sheet;
+  const { height, width, channels, order, scores, words } = sheet;
+  // What the maps were asked for: the controls may have moved on.
+  const { layer, show, order: by, scale } = sheet.asked;
   const isUnits = height * width === 1;
-  const picked = places.get(selection.channel) ?? null;
   return (
     <section class="xw-view" aria-label="Channels">
       <h3 title={layer.type}>{`${layer.name || "(model)"} · ${words} · zero is white`}</h3>
@@ -64,25 +65,20 @@ export function MapsPanel({ store }: { store: FeatureStore }) {
         table={table}
         selection={drawn}
         mapAt={(place) => mapAt(sheet, place)}
-        captionAt={(place) => [
-          String(order[place] ?? ""),
-          scoreText(selection.order, selection.show, scores[order[place] ?? 0]),
-        ]}
+        captionAt={(place) => [String(order[place] ?? ""), scoreText(by, show, scores[order[place] ?? 0])]}
         onView={(view) => store.see(view)}
-        picked={picked}
+        picked={places.get(selection.channel) ?? null}
         muted={(place) => store.howMuted(layer.name, order[place] ?? -1) !== null}
         disabled={lost !== null}
         onPick={(place, event) => store.pickPlace(place, event)}
       />
       <div class="xw-under">
-        <span class="xw-note">
-          {selection.scale === "channel" ? "Each channel to its own largest magnitude." : ""}
-        </span>
+        <span class="xw-note">{scale === "channel" ? "Each channel to its own largest magnitude." : ""}</span>
         <ColourBar
           table={table}
           range={sheet.range}
           scale="linear"
-          label={selection.scale === "channel" ? "share of the channel’s largest" : SHOWN[selection.show]}
+          label={scale === "channel" ? "share of the channel’s largest" : SHOWN[show]}
           nonfinite={sheet.nonfinite}
         />
       </div>

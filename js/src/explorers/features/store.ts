@@ -275,18 +275,18 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   private askPage(from: number, count: number, began: number): void {
     const { layer } = this;
     if (layer === null) return;
-    const { order, scale } = this.state.selection;
+    const { show, order, scale } = this.state.selection;
     const { width, height } = this.inView;
     const key = this.sheetKey();
     this.asked = `${from} ${key}`;
     const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
     const size = [Math.ceil(height * ratio), Math.ceil(width * ratio)];
     this.ask("maps", { ...this.place(), order, scale, from, count, size }, began, (answer) => {
-      this.readPage(answer, key, layer);
+      this.readPage(answer, key, { layer, show, order, scale });
     });
   }
 
-  private readPage(answer: Answer, key: string, layer: Layer): void {
+  private readPage(answer: Answer, key: string, asked: Sheet["asked"]): void {
     const maps = pick(answer.arrays, "maps", "uint8");
     const order = pick(answer.arrays, "order", "int32")?.data;
     const scores = pick(answer.arrays, "scores", "float32")?.data;
@@ -300,7 +300,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     const pages = new Map(isOn ? old.pages : []).set(content.from, page);
     const sheet: Sheet = {
       ...content,
-      ...{ key, layer, order, scores, pages, latest: page },
+      ...{ key, asked, order, scores, pages, latest: page },
       range: maps.range ?? [0, 0],
       nonfinite: maps.nonfinite,
       note: maps.note,

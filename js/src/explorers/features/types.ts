@@ -94,7 +94,8 @@ export interface Page {
 export interface Sheet extends MapsContent {
   /** Names the selection. */
   key: string;
-  layer: Layer;
+  /** What it shows: the selection may have moved on. */
+  asked: { layer: Layer } & Pick<Selection, "show" | "order" | "scale">;
   order: Int32Array;
   scores: Float32Array;
   range: [number, number];
