@@ -1,0 +1,81 @@
+/** What is drawn anew when something changes, and what stays until its answer is there. */
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import widget from "../src/explorers/features";
+import type { Request } from "../src/kernel/messages";
+import { stubCanvas } from "./canvas";
+import { answer } from "./fake-features";
+import { pack, type Reply } from "./fake-kernel";
+import { FakeModel } from "./fake-model";
+
+let model: FakeModel;
+let el: HTMLElement;
+let close: () => void;
+/** Answers that are held back, by kind. */
+let held: Map<string, (() => void)[]>;
+
+const captions = () => [...el.querySelectorAll(".xw-map-caption")].map((one) => one.textContent);
+const legend = () => el.querySelector(".xw-under")?.textContent;
+
+async function show(answers: (kind: string, selection: object) => Reply = answer): Promise<void> {
+  el = document.createElement("div");
+  document.body.append(el);
+  held = new Map();
+  model = new FakeModel({
+    ...{ sample: 0, layer: 0, entry: "", map_layout: "", slice: 0, channel: 0, show: "activation" },
+    ...{ target: null, order: "index", scale: "layer", muted: [], colormap: "RdBu_r", colormaps: [] },
+    ...{ sample_count: 1, can_append: false },
+  });
+  model.kernel = ({ id, kind, selection }: Request) => {
+    const send = () => {
+      const { content, arrays, buffer } = answers(kind, selection);
+      model.trigger("msg:custom", [{ id, kind, content, arrays, milliseconds: 1 }, [new DataView(buffer)]]);
+    };
+    const waiting = held.get(kind);
+    if (waiting === undefined) setTimeout(send);
+    else waiting.push(send);
+  };
+  close = widget.render({ model, el });
+  await vi.waitFor(() => expect(captions()).toEqual(["0", "1"]));
+  await vi.waitFor(() => expect(el.querySelector(".xw-explorer")?.getAttribute("data-state")).toBe("ready"));
+}
+
+beforeAll(stubCanvas);
+afterEach(() => {
+  close();
+  el.remove();
+});
+
+describe("the feature explorer", () => {
+  it("says of its maps what they were asked for until others are there", async () => {
+    await show();
+    held.set("maps", []);
+    const order = el.querySelector('select[aria-label="Order"]') as HTMLSelectElement;
+    order.value = "zeros";
+    order.dispatchEvent(new Event("change", { bubbles: true }));
+    await vi.waitFor(() => expect(held.get("maps")).toHaveLength(1));
+    expect(order.value).toBe("zeros");
+    expect(captions()).toEqual(["0", "1"]);
+    for (const send of held.get("maps") ?? []) send();
+    await vi.waitFor(() => expect(captions()).toEqual(["00 %", "1-100 %"]));
+    expect(legend()).toContain("activation");
+  });
+
+  it("shows each number that is read by itself once it is there", async () => {
+    await show((kind, selection) =>
+      kind === "value"
+        ? { content: {}, ...pack({ value: { data: Float32Array.of(0.125), shape: [1] } }) }
+        : answer(kind, selection),
+    );
+    const box = el.querySelector(".xw-reading .xw-image-box") as HTMLElement;
+    box.getBoundingClientRect = () => new DOMRect(0, 0, 20, 20);
+    const caption = () => el.querySelector(".xw-reading figcaption")?.textContent;
+    for (const [x, place] of [
+      [5, "row 0, column 0"],
+      [15, "row 0, column 1"],
+    ] as const) {
+      box.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: 5, bubbles: true }));
+      await vi.waitFor(() => expect(caption()).toBe(`${place} · 0.125`));
+    }
+    expect(model.ofKind("value")).toHaveLength(2);
+  });
+});
