@@ -122,8 +122,16 @@ def test_channels_are_ordered_by_the_number_that_is_sent(
 def test_variance_is_over_samples(talk: Conversation, explorer: Any) -> None:
     activations = [explorer.live.activation("conv2", n)[0] for n in range(4)]
     means = torch.stack([one.double().mean((1, 2)) for one in activations])
-    _, arrays = talk.ask("maps", page(layer=2, order="variance"))
+    content, arrays = talk.ask("maps", page(layer=2, order="variance"))
+    assert "variance over all 4 samples" in content["footer"]
     np.testing.assert_allclose(arrays["scores"], means.var(0, correction=0), rtol=1e-3, atol=1e-9)
+
+
+def test_it_is_said_over_how_many_samples_the_variance_is() -> None:
+    explorer = xw.FeatureExplorer(nn.Identity(), torch.rand(70, 2, 4, 4))
+    content, _ = Conversation(explorer).ask("maps", page(order="variance"))
+    assert "variance over the first 64 of 70 samples" in content["footer"]
+    explorer.close()
 
 
 @pytest.mark.parametrize("show", ["gradient", "activation_x_gradient"])

@@ -109,17 +109,18 @@ class FeatureAnswers(MapsAnswers):
         )
         tile = pooled.cpu().numpy()
         picture = _drawn(tile, maps, selection["scale"] == "channel")
-        words = self.reader.words(of)
+        words, slices = self.reader.words(of), volume.shape[1]
         reduced = reduction(maps.shape[1:], tile.shape[1:])
+        ordered = self.reader.said_of_order(of, order)
         return Reply(
             {
                 "words": words,
                 "channels": len(maps),
-                "slices": volume.shape[1],
+                "slices": slices,
                 "height": maps.shape[1],
                 "width": maps.shape[2],
                 "from": start,
-                "footer": footer(self._live, of, reduced, words, volume.shape[1]),
+                "footer": footer(self._live, of, reduced, words, slices, ordered),
                 "revision": self._live.revision,
             },
             {

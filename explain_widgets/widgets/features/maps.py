@@ -166,10 +166,8 @@ class MapReader:
 
     def variance_steps(self, of: MapsOf) -> Iterator[Tensor | None]:
         """The variance of each channel's mean over samples; Nones while samples are read."""
-        count = self._live.samples.count
-        known = self._live.samples.read_so_far if count is None else count
         means = []
-        for sample in range(min(known, MOST_SAMPLES)):
+        for sample in range(self._of_samples()[0]):
             other = MapsOf(sample, of.layer, of.entry, of.layout)
             means.append(
                 maps_of(self._activation(other), self.layout(other)).float().mean((1, 2, 3))
@@ -182,6 +180,20 @@ class MapReader:
                 "differ here."
             )
         yield channel_scores(self.volume(of), "variance", means=torch.stack(means))
+
+    def said_of_order(self, of: MapsOf, order: Order) -> str:
+        """Over what channels are ordered where that is more than what is shown; else ""."""
+        if order != "variance" or of.show == "filters":
+            return ""
+        few, count = self._of_samples()
+        which = f"all {few:,}" if few == count else f"the first {few:,} of {count:,}"
+        return f"variance over {which} samples"
+
+    def _of_samples(self) -> tuple[int, int]:
+        """Over how many samples the variance is, and of how many."""
+        samples = self._live.samples
+        count = samples.read_so_far if samples.count is None else samples.count
+        return min(count, MOST_SAMPLES), count
 
     def order(self, of: MapsOf, scores: Tensor, order: Order) -> Tensor:
         """(channels,): the channels, largest score first; of filters by index the first first."""

@@ -55,8 +55,10 @@ def size_of(layer: FeatureLayer) -> str:
     return " × ".join(map(str, sizes))
 
 
-def footer(live: LiveModel, of: MapsOf, reduced: str, words: str, slices: int) -> str:
-    """The line that says what was computed."""
+def footer(
+    live: LiveModel, of: MapsOf, reduced: str, words: str, slices: int, ordered: str = ""
+) -> str:
+    """The line that says what was computed; ``ordered``: over what channels are."""
     count = len(of.muted)
     parts = [
         f"{NAMES[of.show]}s stay on {live.device}" if of.show == "activation" else NAMES[of.show],
@@ -65,6 +67,7 @@ def footer(live: LiveModel, of: MapsOf, reduced: str, words: str, slices: int) -
         if slices > 1
         else "",
         reduced or "exact",
+        ordered,
         f"{count} channel{'s' * (count > 1)} muted" if count else "",
         live.status,
     ]
