@@ -158,6 +158,10 @@ def test_one_channel_with_its_numbers(talk: Conversation, explorer: Any) -> None
     own = explorer.live.activation("conv1", 1)[0, 4]
     content, arrays = talk.ask("channel", place(channel=4))
     np.testing.assert_array_equal(arrays["values"], own)
+    whole = explorer.live.activation("conv1", 1)[0].numpy()
+    np.testing.assert_array_equal(arrays["map"], signed_picture(whole).levels[4:5])
+    _, alone = talk.ask("channel", place(channel=4, scale="channel"))
+    np.testing.assert_array_equal(alone["map"], signed_picture(whole[4:5]).levels)
     counts, _ = np.histogram(own.numpy(), arrays["edges"])
     np.testing.assert_array_equal(arrays["counts"], counts)
     texts = {row["name"]: row["text"] for row in content["statistics"]}

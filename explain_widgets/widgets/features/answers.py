@@ -147,6 +147,7 @@ class FeatureAnswers(MapsAnswers):
 
     def _channel(self, selection: dict[str, Any]) -> Reply:
         of, channel = self.reader.of(selection), int(selection["channel"])
+        by_channel = selection.get("scale") == "channel"
         maps = self.reader.maps(of)
         own = picked(maps, channel)
         size = _page_size((_MOST_SIDE, _MOST_SIDE), 1, maps)
@@ -155,7 +156,7 @@ class FeatureAnswers(MapsAnswers):
         alignment = self._alignment(of)
         means = finite_means(maps)
         arrays: dict[str, Any] = {
-            "map": signed_picture(tile[None], _largest(maps)),
+            "map": signed_picture(tile[None], None if by_channel else _largest(maps)),
             "edges": exact(edges),
             "counts": counts.to(torch.int32).cpu().numpy(),
         }

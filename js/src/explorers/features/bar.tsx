@@ -59,7 +59,7 @@ function Parts({ store }: { store: FeatureStore }) {
           onPick={(entry, event) => store.move({ entry, map_layout: "", slice: 0 }, event)}
         />
       )}
-      {layouts.length > 1 && (
+      {layouts.length > 1 && selection.show !== "filters" && (
         <Picker
           label="Layout"
           labelled

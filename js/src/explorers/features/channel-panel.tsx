@@ -165,6 +165,7 @@ export function ChannelPanel({ store }: { store: FeatureStore }) {
   const bare = channel.name.charAt(0).toUpperCase() + channel.name.slice(1);
   return (
     <section class="xw-reading" aria-label="Channel">
+      <MutedChannels store={store} />
       <h3>{channel.overlay === null ? bare : `${bare} on the input`}</h3>
       {numbers > 1 && <Picture store={store} channel={channel} pointed={pointed} />}
       {numbers > 1 && (
@@ -177,7 +178,6 @@ export function ChannelPanel({ store }: { store: FeatureStore }) {
       <Strongest channel={channel} onPoint={setPointed} />
       {sheet !== null && <Across store={store} />}
       <Maximise store={store} />
-      <MutedChannels store={store} />
     </section>
   );
 }

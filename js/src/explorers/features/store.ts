@@ -197,7 +197,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       return;
     }
     if (differs(...PLACE, "order", "scale")) this.askMaps(began);
-    if (differs(...PLACE, "channel")) this.askChannel(began);
+    if (differs(...PLACE, "channel", "scale")) this.askChannel(began);
     if (differs("layer", "entry", "map_layout", "slice", "channel")) this.askAcrossSoon();
   }
 
@@ -312,8 +312,9 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
 
   private askChannel(began: number): void {
     if (this.layer === null) return;
+    const { scale } = this.state.selection;
     const channel = clamp(this.state.selection.channel, channelsOf(this.layer, this.state.selection));
-    this.ask("channel", { ...this.place(), channel }, began, ({ arrays, content }) => {
+    this.ask("channel", { ...this.place(), channel, scale }, began, ({ arrays, content }) => {
       const map = pick(arrays, "map", "uint8");
       const edges = pick(arrays, "edges", "float32")?.data;
       const counts = pick(arrays, "counts", "int32")?.data;
