@@ -45,7 +45,7 @@ def strongest_of_bins(maps: Tensor, rows: list[int], columns: list[int]) -> Tens
     # long on a processor that guesses what is next. The sum has the sign of the stronger one, and
     # of −a and a it is 0, also where that is infinite.
     sign = (highest + lowest).nan_to_num_(0.0)
-    return torch.maximum(highest, lowest.neg_()).copysign_(sign)
+    return torch.maximum(highest, -lowest).copysign_(sign)
 
 
 def _of_bins(maps: Tensor, rows: list[int], columns: list[int], compare: _Compare) -> Tensor:
@@ -56,6 +56,8 @@ def _of_bins(maps: Tensor, rows: list[int], columns: list[int], compare: _Compar
 def _along(maps: Tensor, borders: list[int], axis: int, compare: _Compare) -> Tensor:
     """Bins along one axis, written to where they stay: joining them would copy them all."""
     size, bins = _size(borders), len(borders) - 1
+    if bins == maps.shape[axis]:
+        return maps
     if size is None:
         edges = torch.tensor(borders, device=maps.device)
         firsts, lasts = edges[:-1], edges[1:] - 1
