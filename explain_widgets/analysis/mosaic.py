@@ -56,7 +56,7 @@ def mosaic(
 
 
 # Numbers that are pooled at once: what lies between shall stay in the processor's cache.
-_BLOCK = 2**19
+_BLOCK = 2**20
 
 
 def _pooled(maps: Tensor, rows: list[int], columns: list[int], reduce: MapReduce) -> Tensor:
