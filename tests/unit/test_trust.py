@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -435,7 +436,24 @@ def test_randomisation_keeps_the_class_that_the_model_predicts() -> None:
     assert [s.similarity for s in free] == [s.similarity for s in fixed]
 
 
+def test_the_seed_is_also_that_of_a_method_that_draws() -> None:
+    live = xw.LiveModel(mlp(), ROWS)
+    drawn = live.attribute("smooth_grad", 1, 2, nt_samples=2, seed=3).values
+    first = next(live.randomisation("smooth_grad", 1, 2, nt_samples=2, seed=3))
+    assert torch.equal(first.values, drawn)
+    # A selection of an explorer holds the seed among the options of its method.
+    assert math.isfinite(live.sensitivity("smooth_grad", 1, 2, nt_samples=2, seed=3).value)
+
+
 # --- agreement --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["infidelity", "sensitivity", "agreement"])
+def test_the_last_step_is_asked_for_under_the_same_signature(name: str) -> None:
+    last, steps = (getattr(xw.LiveModel, name + end) for end in ("", "_steps"))
+    assert last.__name__ == name
+    assert inspect.signature(last).parameters == inspect.signature(steps).parameters
+    assert last.__doc__ == steps.__doc__
 
 
 def test_agreement_is_the_rank_correlation_of_the_features() -> None:

@@ -20,7 +20,6 @@ from explain_widgets.live.trust.curves import Asked, curve_steps
 from explain_widgets.live.trust.picks import Methods, Pick, picked
 from explain_widgets.live.trust.randomisation import cascade
 from explain_widgets.live.trust.replaceable import FeatureError, Replaceable, replaceable
-from explain_widgets.live.trust.small_changes import infidelity_steps, sensitivity_steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,17 +199,17 @@ class _Work:
 
     def _infidelity(self, one: _One, **options: Any) -> Iterator[tuple[float, dict[str, float]]]:
         given = {**self._features, **options}
-        steps = infidelity_steps(self._live, self._access, one.attribution, self._sample, **given)
-        for found in steps:
+        for found in self._live.infidelity_steps(one.attribution, self._sample, **given):
             values = {"infidelity": found.value, "infidelity_scaled": found.scaled}
             yield found.done / found.count, values
 
     def _sensitivity(self, one: _One, **options: Any) -> Iterator[tuple[float, dict[str, float]]]:
         method = one.method
-        steps = sensitivity_steps(
-            self._live, self._access, method.method, self._sample, self._target, method.layer,
-            options=method.options, **options,
-        )  # fmt: skip
+        # A seed of the method's own is that of the attribution.
+        given = {**options, **method.options}
+        steps = self._live.sensitivity_steps(
+            method.method, self._sample, self._target, method.layer, **given
+        )
         for found in steps:
             yield found.done / found.count, {"sensitivity": found.value}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.live.attribution.catalogue import METHODS
 from explain_widgets.live.targets import Target
 
 if TYPE_CHECKING:
@@ -67,3 +68,15 @@ def picked(methods: Methods) -> list[Pick]:
 def _with_options(name: str, options: dict[str, Any]) -> Pick:
     method, layer = options.pop("method", name), options.pop("layer", None)
     return Pick(name, method, layer, options)
+
+
+def seeded(method: str, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a method with its seed, where it takes one.
+
+    Examples
+    --------
+    >>> seeded("smooth_grad", 3, {}), seeded("gradient", 3, {})
+    ({'seed': 3}, {})
+    """
+    takes = method in METHODS and any(one.name == "seed" for one in METHODS[method].options)
+    return {"seed": seed, **options} if takes else dict(options)

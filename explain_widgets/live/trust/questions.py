@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.faithfulness import Faithfulness
-from explain_widgets.live.access import Access
 from explain_widgets.live.targets import Target
-from explain_widgets.live.trust.agreement import Agreement, agreement_steps
+from explain_widgets.live.trust.agreement import Agreements
 from explain_widgets.live.trust.curves import Attributions, curve_steps
 from explain_widgets.live.trust.evaluation import Evaluation, Metric, evaluation_steps
-from explain_widgets.live.trust.picks import Methods, Pick
+from explain_widgets.live.trust.picks import Methods, Pick, seeded
 from explain_widgets.live.trust.randomisation import RandomisationStep, cascade
-from explain_widgets.live.trust.small_changes import (
-    Infidelity,
-    Perturbation,
-    Sensitivity,
-    infidelity_steps,
-    sensitivity_steps,
-)
+from explain_widgets.live.trust.small_changes import SmallChanges
 
 if TYPE_CHECKING:
     from explain_widgets.live.model import LiveModel
 
 
-class Trust:
+class Trust(SmallChanges, Agreements):
     """The side of a `LiveModel` that is asked how far attributions can be trusted.
 
     All of it is long work: between two steps others may ask, and closing an iterator ends it.
     """
-
-    _access: Access
-
-    @property
-    def _live(self) -> LiveModel:
-        return cast("LiveModel", self)
 
     def faithfulness(
         self,
@@ -132,7 +117,7 @@ class Trust:
         method, sample, target, layer, **options
             As in `attribute`; None: the class that the model as it is predicts.
         seed
-            Of the random parameters.
+            Of the random parameters; and of the method, where that draws.
 
         Returns
         -------
@@ -151,7 +136,7 @@ class Trust:
         >>> [step.similarity.signed < 1 for step in live.randomisation("gradient")]
         [False, True]
         """
-        asked = Pick(method, method, layer, options)
+        asked = Pick(method, method, layer, seeded(method, seed, options))
         goal = self._live.batches(sample, target).target
 
         def explain(live: LiveModel) -> Tensor:
@@ -160,195 +145,6 @@ class Trust:
             return next(iter(parts)) if len(parts) == 1 else torch.cat([p.flatten() for p in parts])
 
         return cascade(self._live, explain, sample, seed)
-
-    def infidelity(
-        self,
-        attribution: Attribution,
-        sample: int = 0,
-        *,
-        perturbation: Perturbation | None = None,
-        count: int = 64,
-        deviation: float = 0.1,
-        only: str | None = None,
-        patch: int | None = None,
-        baselines: Any = None,
-        seed: int = 0,
-    ) -> Infidelity:
-        """How far an attribution is off when it foretells changes of the output.
-
-        INFD of Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations": the mean
-        of (IᵀΦ − (f(x) − f(x − I)))² over changes I.
-
-        Parameters
-        ----------
-        attribution
-            One of `attribute`; what it is of is the output f.
-        sample
-            The sample that it is of.
-        perturbation
-            ``"removal"``: random features are replaced by the baseline, and take their share of
-            the output along. ``"noise"``: normal noise is taken off the input, and counts by its
-            slope. None: noise for gradients and what is made of them alone, else removal.
-        count
-            How many changes.
-        deviation
-            Standard deviation of noise.
-        only, patch, baselines
-            As in `faithfulness`; ``baselines=None``: those of the attribution, if it has some.
-        seed
-            Of the changes.
-
-        Raises
-        ------
-        FeatureError, BaselineError
-            As in `faithfulness`; for noise when the attribution is not of the input.
-
-        Examples
-        --------
-        >>> import torch, explain_widgets as xw
-        >>> live = xw.LiveModel(torch.nn.Linear(6, 3), torch.randn(4, 6))
-        >>> live.infidelity(live.attribute("input_x_gradient")).value < 1e-9
-        True
-        """
-        steps = self.infidelity_steps(
-            attribution, sample, perturbation=perturbation, count=count, deviation=deviation,
-            only=only, patch=patch, baselines=baselines, seed=seed,
-        )  # fmt: skip
-        return deque(steps, maxlen=1).pop()
-
-    def infidelity_steps(
-        self,
-        attribution: Attribution,
-        sample: int = 0,
-        *,
-        perturbation: Perturbation | None = None,
-        count: int = 64,
-        deviation: float = 0.1,
-        only: str | None = None,
-        patch: int | None = None,
-        baselines: Any = None,
-        seed: int = 0,
-    ) -> Iterator[Infidelity]:
-        """`infidelity` over more and more changes; between two steps others may ask."""
-        return infidelity_steps(
-            self._live, self._access, attribution, sample, perturbation, count, deviation,
-            only, patch, baselines, seed,
-        )  # fmt: skip
-
-    def sensitivity(
-        self,
-        method: str,
-        sample: int = 0,
-        target: Target = None,
-        layer: int | str | None = None,
-        *,
-        radius: float = 0.02,
-        count: int = 10,
-        seed: int = 0,
-        **options: Any,
-    ) -> Sensitivity:
-        """How far an attribution moves when its input moves a little.
-
-        SENS_MAX of Yeh et al. 2019, divided by the length of the attribution: the largest of
-        ‖Φ(y) − Φ(x)‖ / ‖Φ(x)‖ over some y with ‖y − x‖∞ ≤ radius. Of token ids x is what they are
-        embedded as; ``note`` says how far its numbers lie apart.
-
-        Parameters
-        ----------
-        method, sample, target, layer, **options
-            As in `attribute`; None: the class that is predicted for the sample itself.
-        radius
-            How far each number of the input moves, at most.
-        count
-            How many inputs are tried.
-        seed
-            Of the noise, which is uniform.
-
-        Raises
-        ------
-        GradientError
-            When nothing of the input can move a little, and no module embeds it.
-
-        Examples
-        --------
-        >>> import torch, explain_widgets as xw
-        >>> live = xw.LiveModel(torch.nn.Linear(6, 3), torch.randn(4, 6))
-        >>> live.sensitivity("gradient").value
-        0.0
-        """
-        steps = self.sensitivity_steps(
-            method, sample, target, layer, radius=radius, count=count, seed=seed, **options
-        )
-        return deque(steps, maxlen=1).pop()
-
-    def sensitivity_steps(
-        self,
-        method: str,
-        sample: int = 0,
-        target: Target = None,
-        layer: int | str | None = None,
-        *,
-        radius: float = 0.02,
-        count: int = 10,
-        seed: int = 0,
-        **options: Any,
-    ) -> Iterator[Sensitivity]:
-        """`sensitivity` over more and more inputs; between two steps others may ask."""
-        return sensitivity_steps(
-            self._live, self._access, method, sample, target, layer, radius, count, seed, options
-        )
-
-    def agreement(
-        self,
-        methods: Methods,
-        samples: Iterable[int] = (0,),
-        target: Target = None,
-        *,
-        absolute: bool = False,
-        patch: int | None = None,
-    ) -> Agreement:
-        """How alike methods order the features of samples: Spearman's rank correlations.
-
-        Parameters
-        ----------
-        methods
-            Names of methods; or a mapping from any names to options: ``method``, ``layer`` and
-            those of the method.
-        samples
-            Indices of samples.
-        target
-            As in `attribute`; None: the class that is predicted for each sample.
-        absolute
-            Of magnitudes.
-        patch
-            As in `faithfulness`.
-
-        Raises
-        ------
-        FeatureError
-            When an attribution does not lie on the features of its sample.
-
-        Examples
-        --------
-        >>> import torch, explain_widgets as xw
-        >>> live = xw.LiveModel(torch.nn.Linear(6, 3), torch.randn(4, 6))
-        >>> live.agreement(["gradient", "input_x_gradient"], samples=range(4)).matrices.shape
-        torch.Size([4, 2, 2])
-        """
-        steps = self.agreement_steps(methods, samples, target, absolute=absolute, patch=patch)
-        return deque(steps, maxlen=1).pop()
-
-    def agreement_steps(
-        self,
-        methods: Methods,
-        samples: Iterable[int] = (0,),
-        target: Target = None,
-        *,
-        absolute: bool = False,
-        patch: int | None = None,
-    ) -> Iterator[Agreement]:
-        """`agreement` over more and more samples; between two steps others may ask."""
-        return agreement_steps(self._live, self._access, methods, samples, target, absolute, patch)
 
     def evaluation(
         self,

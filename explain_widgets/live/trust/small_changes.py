@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from explain_widgets.analysis.attribution import Attribution
 from explain_widgets.analysis.infidelity import infidelity, random_removals, sensitivity
-from explain_widgets.live.access import Access
 from explain_widgets.live.runs import plain_thread
 from explain_widgets.live.targets import Target
 from explain_widgets.live.trust.curves import Asked, common_target
+from explain_widgets.live.trust.picks import seeded
 from explain_widgets.live.trust.replaceable import FeatureError, Replaceable, replaceable
+from explain_widgets.live.trust.side import Side, last_of
 from explain_widgets.live.trust.varied import shaken
-
-if TYPE_CHECKING:
-    from explain_widgets.live.model import LiveModel
 
 Perturbation: TypeAlias = Literal["removal", "noise"]
 
@@ -81,54 +78,169 @@ class Sensitivity:
     note: str
 
 
-def infidelity_steps(
-    live: LiveModel,
-    access: Access,
-    attribution: Attribution,
-    sample: int,
-    perturbation: Perturbation | None = None,
-    count: int = 64,
-    deviation: float = 0.1,
-    only: str | None = None,
-    patch: int | None = None,
-    baselines: Any = None,
-    seed: int = 0,
-) -> Iterator[Infidelity]:
-    """The infidelity of an attribution, over more and more changes; see `LiveModel.infidelity`."""
-    if perturbation is None:
-        perturbation = "noise" if attribution.method in SLOPES else "removal"
-    if perturbation not in get_args(Perturbation) or count < 1:
-        raise ValueError(
-            f'perturbation={perturbation!r} must be "removal" or "noise", and count 1 or more.'
-        )
-    with access.reading():
-        loaded = access.sample(sample)
-    if baselines is None:
-        baselines = _own_baselines(attribution)
-    features = replaceable(access, loaded, only, patch, baselines)
-    asked = Asked(features, live.batches(sample, common_target({attribution.method: attribution})))
-    generator = torch.Generator().manual_seed(seed)
-    changes: _Removals | _Noise
-    if perturbation == "removal":
-        changes = _Removals(features, attribution, generator)
-        note = features.note
-    else:
-        changes = _Noise(features, attribution, generator, deviation)
-        note = f"noise of standard deviation {deviation:g} on {features.name!r}"
-    said, came = [], []
-    for start in range(0, count, _AT_ONCE):
-        some, altered = changes.draw(min(_AT_ONCE, count - start))
-        said.append(some)
-        came.append(asked.batches.score - asked.batches.scores(altered).cpu().double())
-        explained, changed = torch.cat(said), torch.cat(came)
-        yield Infidelity(
-            infidelity(explained, changed),
-            infidelity(explained, changed, scaled=True),
-            perturbation,
-            len(changed),
-            count,
-            " · ".join(part for part in (note, asked.batches.note) if part),
-        )
+class SmallChanges(Side):
+    """The side of a `LiveModel` that is asked how attributions stand changes of the input."""
+
+    def infidelity_steps(
+        self,
+        attribution: Attribution,
+        sample: int = 0,
+        *,
+        perturbation: Perturbation | None = None,
+        count: int = 64,
+        deviation: float = 0.1,
+        only: str | None = None,
+        patch: int | None = None,
+        baselines: Any = None,
+        seed: int = 0,
+    ) -> Iterator[Infidelity]:
+        """How far an attribution is off when it foretells changes of the output.
+
+        ``infidelity_steps`` answers over more and more changes; between two steps others may ask.
+
+        INFD of Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations": the mean
+        of (IᵀΦ − (f(x) − f(x − I)))² over changes I.
+
+        Parameters
+        ----------
+        attribution
+            One of `attribute`; what it is of is the output f.
+        sample
+            The sample that it is of.
+        perturbation
+            ``"removal"``: random features are replaced by the baseline, and take their share of
+            the output along. ``"noise"``: normal noise is taken off the input, and counts by its
+            slope. None: noise for gradients and what is made of them alone, else removal.
+        count
+            How many changes.
+        deviation
+            Standard deviation of noise.
+        only, patch, baselines
+            As in `faithfulness`; ``baselines=None``: those of the attribution, if it has some.
+        seed
+            Of the changes.
+
+        Raises
+        ------
+        FeatureError, BaselineError
+            As in `faithfulness`; for noise when the attribution is not of the input.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(6, 3), torch.randn(4, 6))
+        >>> live.infidelity(live.attribute("input_x_gradient")).value < 1e-9
+        True
+        """
+        if perturbation is None:
+            perturbation = "noise" if attribution.method in SLOPES else "removal"
+        if perturbation not in get_args(Perturbation) or count < 1:
+            raise ValueError(
+                f'perturbation={perturbation!r} must be "removal" or "noise", and count 1 or more.'
+            )
+        with self._access.reading():
+            loaded = self._access.sample(sample)
+        if baselines is None:
+            baselines = _own_baselines(attribution)
+        features = replaceable(self._access, loaded, only, patch, baselines)
+        target = common_target({attribution.method: attribution})
+        asked = Asked(features, self._live.batches(sample, target))
+        generator = torch.Generator().manual_seed(seed)
+        changes: _Removals | _Noise
+        if perturbation == "removal":
+            changes = _Removals(features, attribution, generator)
+            note = features.note
+        else:
+            changes = _Noise(features, attribution, generator, deviation)
+            note = f"noise of standard deviation {deviation:g} on {features.name!r}"
+        said, came = [], []
+        for start in range(0, count, _AT_ONCE):
+            some, altered = changes.draw(min(_AT_ONCE, count - start))
+            said.append(some)
+            came.append(asked.batches.score - asked.batches.scores(altered).cpu().double())
+            explained, changed = torch.cat(said), torch.cat(came)
+            yield Infidelity(
+                infidelity(explained, changed),
+                infidelity(explained, changed, scaled=True),
+                perturbation,
+                len(changed),
+                count,
+                " · ".join(part for part in (note, asked.batches.note) if part),
+            )
+
+    infidelity = last_of(infidelity_steps)
+
+    def sensitivity_steps(
+        self,
+        method: str,
+        sample: int = 0,
+        target: Target = None,
+        layer: int | str | None = None,
+        *,
+        radius: float = 0.02,
+        count: int = 10,
+        seed: int = 0,
+        **options: Any,
+    ) -> Iterator[Sensitivity]:
+        """How far an attribution moves when its input moves a little.
+
+        ``sensitivity_steps`` answers over more and more inputs; between two steps others may ask.
+
+        SENS_MAX of Yeh et al. 2019, divided by the length of the attribution: the largest of
+        ‖Φ(y) − Φ(x)‖ / ‖Φ(x)‖ over some y with ‖y − x‖∞ ≤ radius. Of token ids x is what they are
+        embedded as; ``note`` says how far its numbers lie apart.
+
+        Parameters
+        ----------
+        method, sample, target, layer, **options
+            As in `attribute`; None: the class that is predicted for the sample itself.
+        radius
+            How far each number of the input moves, at most.
+        count
+            How many inputs are tried.
+        seed
+            Of the noise, which is uniform; and of the method, where that draws.
+
+        Raises
+        ------
+        GradientError
+            When nothing of the input can move a little, and no module embeds it.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(6, 3), torch.randn(4, 6))
+        >>> live.sensitivity("gradient").value
+        0.0
+        """
+        if radius <= 0 or count < 1:
+            raise ValueError("radius must be more than 0, and count 1 or more.")
+        with self._access.reading(), plain_thread(differentiable=False):
+            loaded = self._access.sample(sample)
+            variations = shaken(self._live, self._access, loaded, radius, seed)
+        options = seeded(method, seed, options)
+        here = self._live.attribute(method, sample, target, layer, **options)
+        apart = variations.live
+        distances: list[float] = []
+        try:
+            for _ in range(count):
+                with plain_thread(differentiable=False):
+                    varied = variations.vary()
+                # Of the class that was predicted for the sample itself.
+                there = apart.attribute(method, varied, here.target, layer, **options)
+                apart.refresh()
+                distances += sensitivity(_flat(here), _flat(there)[None]).tolist()
+                yield Sensitivity(
+                    max(distances),
+                    sum(distances) / len(distances),
+                    len(distances),
+                    count,
+                    f"each number of the {variations.words} moved by up to {radius:g}",
+                )
+        finally:
+            apart.close()
+
+    sensitivity = last_of(sensitivity_steps)
 
 
 def _own_baselines(attribution: Attribution) -> Any:
@@ -185,46 +297,6 @@ class _Noise:
         # What was really taken off, after rounding.
         taken = (values.double() - altered.double()).flatten(1).cpu()
         return taken @ self._slopes, {self._features.place: altered}
-
-
-def sensitivity_steps(
-    live: LiveModel,
-    access: Access,
-    method: str,
-    sample: int,
-    target: Target,
-    layer: int | str | None = None,
-    radius: float = 0.02,
-    count: int = 10,
-    seed: int = 0,
-    options: Mapping[str, Any] = MappingProxyType({}),
-) -> Iterator[Sensitivity]:
-    """The sensitivity of a method, over more and more inputs; see `LiveModel.sensitivity`."""
-    if radius <= 0 or count < 1:
-        raise ValueError("radius must be more than 0, and count 1 or more.")
-    with access.reading(), plain_thread(differentiable=False):
-        loaded = access.sample(sample)
-        variations = shaken(live, access, loaded, radius, seed)
-    here = live.attribute(method, sample, target, layer, **options)
-    apart = variations.live
-    distances: list[float] = []
-    try:
-        for _ in range(count):
-            with plain_thread(differentiable=False):
-                varied = variations.vary()
-            # Of the class that was predicted for the sample itself.
-            there = apart.attribute(method, varied, here.target, layer, **options)
-            apart.refresh()
-            distances += sensitivity(_flat(here), _flat(there)[None]).tolist()
-            yield Sensitivity(
-                max(distances),
-                sum(distances) / len(distances),
-                len(distances),
-                count,
-                f"each number of the {variations.words} moved by up to {radius:g}",
-            )
-    finally:
-        apart.close()
 
 
 def _flat(attribution: Attribution) -> Tensor:
