@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,14 @@ class Answers:
     ----------
     samples
         The samples that selections are about.
+
+    Attributes
+    ----------
+    patient
+        Kinds that are answered while nothing else is asked, one after the other.
     """
+
+    patient: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples

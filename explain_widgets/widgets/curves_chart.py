@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import bqplot
 import numpy as np
@@ -31,6 +32,8 @@ class CurvesShown:
         Above them.
     along, up
         What the axes are.
+    legend
+        The corner that the curves leave free.
     """
 
     x: npt.NDArray[np.floating]
@@ -39,6 +42,7 @@ class CurvesShown:
     title: str
     along: str
     up: str
+    legend: Literal["top-right", "bottom-right"] = "top-right"
 
 
 class CurvesChart:
@@ -56,12 +60,13 @@ class CurvesChart:
             axes=self._axes,
             fig_margin={"top": 40, "bottom": 54, "left": 72, "right": 24},
             title_style={"font-size": "14px"},
-            legend_location="top-right",
+            legend_style={"stroke": "none", "fill": "none"},
             animation_duration=0,
         )
         # Its titles are orange in dark themes but for a rule of ours.
         self.figure.add_class("xw-chart")
-        self.figure.layout.width, self.figure.layout.height = "420px", "300px"
+        # bqplot keeps an em for each character of the legend: less would not hold names of methods.
+        self.figure.layout.width, self.figure.layout.height = "560px", "300px"
 
     def draw(self, shown: CurvesShown) -> None:
         """Show curves."""
@@ -73,7 +78,7 @@ class CurvesChart:
         for mark in old:
             mark.close()
         self._axes[0].label, self._axes[1].label = shown.along, shown.up
-        self.figure.title = shown.title
+        self.figure.title, self.figure.legend_location = shown.title, shown.legend
 
     def _line(self, shown: CurvesShown, row: int, is_last: bool) -> bqplot.Lines:
         scales = {"x": self._scales[0], "y": self._scales[1]}

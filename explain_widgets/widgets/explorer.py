@@ -199,6 +199,7 @@ class Explorer(anywidget.AnyWidget):
                 steps=self._answer(request),
                 superseded=lambda: self._post(request, {"superseded": True}),
                 stopped=lambda: self._post(request, {"content": {"stopped": True}, "arrays": {}}),
+                is_patient=request.kind in self._answers.patient,
             )
         )
 

@@ -27,7 +27,7 @@ class Job:
 
     ``key``: newer work of the same key takes its place. ``identity``: by which it is stopped.
     ``steps``: the work; each ``next`` is one step. ``superseded``, ``stopped``: called instead of
-    (the rest of) the work.
+    (the rest of) the work. ``is_patient``: it is done while there is nothing else to do.
     """
 
     key: Hashable
@@ -35,6 +35,7 @@ class Job:
     steps: Iterator[None]
     superseded: Callable[[], None]
     stopped: Callable[[], None]
+    is_patient: bool = False
     begun: bool = False
     given_up: bool = False
 
@@ -103,9 +104,14 @@ class Worker:
             thread.join(_IDLE)
 
     def _next(self) -> Job:
-        """The oldest job that has not begun, else the newest of those under way."""
-        waiting = (job for job in self._jobs.values() if not job.begun)
-        return next(waiting, None) or next(reversed(self._jobs.values()))
+        """The oldest job that has not begun, else the newest of those under way.
+
+        Patient ones come after all others, one after the other in the order they were asked for.
+        """
+        jobs = [job for job in self._jobs.values() if not job.is_patient]
+        if not jobs:
+            return next(iter(self._jobs.values()))
+        return next((job for job in jobs if not job.begun), jobs[-1])
 
 
 def _step(job: Job) -> bool:

@@ -52,7 +52,7 @@ function answer({ kind, selection }: Request): Reply {
   const table = { data: Uint8Array.from({ length: 768 }, (_, n) => Math.floor(n / 3)), shape: [256, 3] };
   if (kind === "sample") return { content: SAMPLE, ...pack({}) };
   if (kind === "colormap") return { content: {}, ...pack({ table }) };
-  if (kind === "cost") return { content: { words: "1 with a backward" }, ...pack({}) };
+  if (kind.endsWith("cost")) return { content: { words: "1 with a backward" }, ...pack({}) };
   if (kind === "curves") {
     const line = { data: Float32Array.of(1, 0, 1, 0.5), shape: [2, 2] };
     const fractions = { data: Float32Array.of(0, 1), shape: [2] };
@@ -64,10 +64,16 @@ function answer({ kind, selection }: Request): Reply {
           [0.5, 0.5],
           [0.75, 0.75],
         ],
+        score: "probability of class 1",
         note: "",
+        progress: 0.25,
       },
       ...pack({ fractions, deletion: line, insertion: line }),
     };
+  }
+  if (kind === "measures") {
+    const rows = [{ name: "Infidelity", text: "0.5", definition: "" }];
+    return { content: { rows, note: "", progress: 1 }, ...pack({}) };
   }
   const values = { data: Float32Array.of(2, -1), shape: [1, 2] };
   return { content: shownAs(selection as Asked, 2), ...pack({ values }) };
@@ -77,6 +83,7 @@ let model: FakeModel;
 let el: HTMLElement;
 let close: () => void;
 let held: Request[] | null;
+const HELD = ["attribution", "curves", "measures"];
 
 const text = () => el.textContent ?? "";
 const asked = (kind: string) => model.ofKind(kind).map((request) => request.selection as Asked);
@@ -106,10 +113,11 @@ beforeEach(async () => {
   model = new FakeModel({
     ...{ sample: 0, layer: 0, method: "gradient", target: null, position: null, options: {} },
     ...{ other: null, show: "input", channels: "sum", sign: "all", clip: 99, units: "tokens" },
+    ...{ compared: [], agreement_samples: 1 },
     ...{ parameter_measure: "norm", colormap: "RdBu_r", colormaps: [], sample_count: 2, can_append: false },
   });
   model.kernel = (request) =>
-    setTimeout(() => (held !== null && request.kind === "attribution" ? held.push(request) : reply(request)));
+    setTimeout(() => (held !== null && HELD.includes(request.kind) ? held.push(request) : reply(request)));
   close = widget.render({ model, el });
   await vi.waitFor(() => expect(text()).toContain("gradient for null"));
 });
@@ -164,6 +172,56 @@ describe("the attribution explorer", () => {
     expect(text()).toContain("step 2 of 2");
     button("Stop").click();
     await vi.waitFor(() => expect(model.ofKind("stop").at(-1)?.selection).toEqual({ id: request.id }));
+  });
+
+  it("says what a method takes before it is begun, on either side", async () => {
+    model.sent.length = 0;
+    pick("Method", "occlusion");
+    await vi.waitFor(() => expect(text()).toContain("occlusion for null"));
+    const kinds = () => model.sent.map(({ kind }) => kind);
+    expect(kinds().indexOf("cost")).toBeLessThan(kinds().indexOf("attribution"));
+    button("Compare").click();
+    await vi.waitFor(() => expect(kinds()).toContain("other"));
+    expect(kinds().indexOf("other_cost")).toBeLessThan(kinds().indexOf("other"));
+    await vi.waitFor(() => expect(text().match(/1 with a backward/g)).toHaveLength(2));
+  });
+
+  it("says what a measure waits for, and how far it is", async () => {
+    held = [];
+    button("Measure: Deletion and insertion").click();
+    button("Measure: Infidelity, sensitivity").click();
+    await vi.waitFor(() => expect(held).toHaveLength(2));
+    const [curves, measures] = held as [Request, Request];
+    const bar = (title: string) =>
+      el.querySelector(`progress[aria-label="Progress: ${title}"]`) as HTMLProgressElement | null;
+    expect(bar("Deletion and insertion")?.hasAttribute("value")).toBe(false);
+    expect(bar("Infidelity, sensitivity")).toBeNull();
+    expect(text()).toContain("waits for “Deletion and insertion”");
+    reply(curves, true);
+    await vi.waitFor(() => expect(bar("Deletion and insertion")?.value).toBe(0.25));
+    expect(text()).toContain("probability of class 1 over share deleted");
+    reply(curves);
+    await vi.waitFor(() => expect(button("Measure: Deletion and insertion").textContent).toBe("Again"));
+    expect(bar("Infidelity, sensitivity")).not.toBeNull();
+    expect(text()).not.toContain("waits for");
+    button("Stop: Infidelity, sensitivity").click();
+    await vi.waitFor(() => expect(model.ofKind("stop").at(-1)?.selection).toEqual({ id: measures.id }));
+    const stopped = { id: measures.id, kind: "measures", content: { stopped: true }, arrays: {} };
+    model.trigger("msg:custom", [{ ...stopped, milliseconds: 1 }, []]);
+    await vi.waitFor(() => expect(button("Measure: Infidelity, sensitivity").textContent).toBe("Measure"));
+  });
+
+  it("compares with the methods that are ticked, and forgets only what they stand beside", async () => {
+    button("Measure: Deletion and insertion").click();
+    button("Measure: Infidelity, sensitivity").click();
+    await vi.waitFor(() => expect(text()).toContain("Area under"));
+    await vi.waitFor(() => expect(text()).toContain("Infidelity0.5"));
+    (el.querySelector('input[aria-label="Occlusion"]') as HTMLInputElement).click();
+    await vi.waitFor(() => expect(model.get("compared")).toEqual(["occlusion"]));
+    await vi.waitFor(() => expect(text()).not.toContain("Area under"));
+    expect(text()).toContain("Infidelity0.5");
+    button("Measure: Deletion and insertion").click();
+    await vi.waitFor(() => expect(asked("curves").at(-1)).toMatchObject({ compared: ["occlusion"] }));
   });
 
   it("forgets what was measured when something else is shown", async () => {

@@ -281,6 +281,55 @@ def test_trust_is_measured_for_what_is_shown(talk: Conversation, explorer: Any) 
     assert matrix[place[0], place[1]] == pytest.approx(float(pair[0, 1]), rel=1e-5)
 
 
+def test_picked_methods_stand_beside_what_is_shown(talk: Conversation, explorer: Any) -> None:
+    compared = ["saliency", "grad_cam", "input_x_gradient", "feature_permutation"]
+    wanted = asked(method="input_x_gradient", compared=compared)
+    content, arrays = talk.ask("curves", wanted)
+    # Methods of a layer are of the one that is picked; none stands there twice.
+    names = ["input_x_gradient", "saliency", "grad_cam", "feature_permutation"]
+    assert content["names"] == [*names, "random (mean)"]
+    assert content["score"].startswith("probability of class")
+    layer = explorer.layers[0].name
+    held = {
+        name: explorer.live.attribute(name, 1, layer=layer if name == "grad_cam" else None)
+        for name in names
+    }
+    *_, found = explorer.live.faithfulness(held, 1)
+    np.testing.assert_allclose(arrays["deletion"][:-1], found.deletion.scores, rtol=1e-6)
+    wanted["agreement_samples"] = 8
+    content, arrays = talk.ask("agreement", wanted)
+    assert content["names"] == names
+    assert content["note"].startswith("mean over samples 1 to 3")
+    picked = {name: {"layer": one.layer} for name, one in held.items()}
+    expected = explorer.live.agreement(picked, [1, 2, 3]).mean.flatten()
+    np.testing.assert_allclose(arrays["matrix"], expected, rtol=1e-5)
+    explorer.method, explorer.compared = "input_x_gradient", compared[:2]
+    figure = explorer.chart("insertion")
+    assert len(figure.marks) == 4
+    frame = explorer.evaluation(samples=[0], metrics=["curves"]).to_dataframe()
+    assert frame["method"].tolist() == [*names[:3], "random"]
+
+
+def test_a_picked_method_that_cannot_be_used_stops_no_other(talk: Conversation) -> None:
+    wanted = asked(compared=["lrp", "saliency"])
+    content, _ = talk.ask("curves", wanted)
+    assert content["names"] == ["gradient", "saliency", "random (mean)"]
+    assert "lrp: lrp cannot be computed here: module 'relu' is called 2 times" in content["note"]
+    content, _ = talk.ask("agreement", wanted)
+    assert content["names"] == ["gradient", "saliency"]
+
+
+def test_measures_say_how_far_they_are(explorer: Any) -> None:
+    answers = explorer._answers
+    for kind in sorted(answers.patient):
+        replies = [one for one in getattr(answers, f"answer_{kind}")(asked()) if one is not None]
+        shares = [reply.content["progress"] for reply in replies]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        if kind in ("curves", "measures", "randomisation"):
+            assert shares[0] < 1
+
+
 def test_the_curves_are_charts_that_follow(explorer: Any) -> None:
     explorer.method = "input_x_gradient"
     figure = explorer.chart("deletion")
@@ -331,6 +380,11 @@ def test_a_text_has_one_score_a_token_and_sums_by_word() -> None:
     sums = [expected[0], expected[1:3].sum(), expected[3:].sum()]
     np.testing.assert_allclose(arrays["values"][0], [float(s) for s in sums], rtol=1e-4, atol=1e-7)
     assert "position 9" in talk.error("attribution", {**wanted, "position": 9})
+    # Named is what is predicted there, not at the end.
+    predicted = explorer.live.output(0)[0].argmax(-1).tolist()
+    assert predicted[2] != predicted[-1]
+    content, _ = talk.ask("attribution", {**wanted, "target": None})
+    assert content["title"].endswith(f"predicted “class {predicted[2]}” at position 2")
     explorer.close()
 
 
@@ -404,6 +458,8 @@ def test_long_work_shows_a_bar_that_a_line_takes_the_place_of(
         ("target", "hinge", "cross_entropy"),
         ("clip", 0.0, "percentile"),
         ("other", {"method": "saliency", "layer": 2}, "method and a target"),
+        ("compared", ["saliencies"], "did you mean"),
+        ("compared", ["neuron_gradient"], "about a neuron"),
         ("layer", 99, "0 to"),
     ],
 )

@@ -34,13 +34,14 @@ def worker():
     worker.end()
 
 
-def job(log, name, steps, key="head"):
+def job(log, name, steps, key="head", is_patient=False):
     return Job(
         key,
         name,
         steps,
         superseded=lambda: log.append(f"{name} superseded"),
         stopped=lambda: log.append(f"{name} stopped"),
+        is_patient=is_patient,
     )
 
 
@@ -85,6 +86,29 @@ def test_newer_work_comes_between_the_steps_of_long_work(worker, log):
     assert "long 1" not in log
     gate_two.set()
     log.wait_for("long 1")
+
+
+def test_patient_work_is_done_in_its_order_while_there_is_nothing_else(worker, log):
+    gate, gate_two = threading.Event(), threading.Event()
+
+    def first():
+        gate.wait(5)
+        log.append("first 0")
+        yield
+        gate_two.wait(5)
+        log.append("first 1")
+
+    worker.submit(job(log, "first", first(), key="curves", is_patient=True))
+    for name in ("second", "third"):
+        worker.submit(job(log, name, noting(log, name, 2), key=name, is_patient=True))
+    worker.submit(job(log, "head", noting(log, "head", 3)))
+    gate.set()
+    log.wait_for("head done")
+    gate_two.set()
+    log.wait_for("third done")
+    heads = ["head 0", "head 1", "head 2", "head done"]
+    others = ["second 0", "second 1", "second done", "third 0", "third 1", "third done"]
+    assert log == ["first 0", *heads, "first 1", *others]
 
 
 def test_long_work_gives_way_to_newer_work_of_its_kind(worker, log):

@@ -105,6 +105,8 @@ class AttributionAnswers(TrustAnswers, MapsAnswers):
         asked = self.questions.asked(selection)
         return Reply({"words": self._live.attribution_cost(**asked.call).words})
 
+    answer_other_cost = answer_cost
+
     def answer_attribution(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """An attribution, refined step by step where the method is."""
         asked, how = self.questions.asked(selection), handling(selection)
@@ -155,19 +157,20 @@ class AttributionAnswers(TrustAnswers, MapsAnswers):
     def target_words(self, asked: Asked) -> str:
         """The target of what is asked, in words."""
         try:
-            scores = self._live.class_scores(asked.sample)
+            scores = self._scores_at(asked)
         except TargetError:
             predicted, count = None, 0
         else:
             predicted, count = int(scores.argmax()), scores.numel()
-        sample = self._samples[asked.sample]
+        words = target_words(asked.sent, self._samples[asked.sample], predicted, count)
+        return words if asked.position is None else f"{words} at position {asked.position}"
+
+    def _scores_at(self, asked: Asked) -> Tensor:
+        """The scores that classes are predicted from, at the position that is asked about."""
         if asked.position is None:
-            return target_words(asked.sent, sample, predicted, count)
-        # What is predicted there may be another class.
-        words = "the predicted class"
-        if asked.sent is not None:
-            words = target_words(asked.sent, sample, predicted, count)
-        return f"{words} at position {asked.position}"
+            return self._live.class_scores(asked.sample)
+        scores: Tensor = scores_in(self._live.output(asked.sample))
+        return scores[0, asked.position]
 
     def answer_parameters(self, selection: dict[str, Any]) -> Reply:
         """One number for each tensor of parameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -124,6 +124,36 @@ class Questions:
         target = self.target(sent, selection.get("position"))
         at = None if isinstance(sent, str) else selection.get("position")
         return Asked(sample, method, target, layer, options, sent, at)
+
+    def sides(self, selection: Mapping[str, Any]) -> dict[str, Asked]:
+        """What is shown, by name, and the other side where there is one."""
+        asked = self.asked(selection)
+        sides = {asked.method: asked}
+        other = selection.get("other")
+        if other is not None:
+            own = selection.get("options", {}) if other["method"] == asked.method else {}
+            beside = self.asked({**selection, **other, "options": own})
+            sides[beside.method if beside.method != asked.method else f"{asked.method} (B)"] = (
+                beside
+            )
+        return sides
+
+    def beside(self, selection: Mapping[str, Any], usual: Iterable[str] = ()) -> dict[str, Asked]:
+        """The methods that were picked to be compared with what is shown, by name.
+
+        Parameters
+        ----------
+        selection
+            Its ``compared`` are names of methods.
+        usual
+            Where there are none.
+        """
+        shown = {one.method for one in self.sides(selection).values()}
+        return {
+            name: self.asked({**selection, "method": name, "options": {}})
+            for name in selection.get("compared") or usual
+            if name not in shown
+        }
 
     def target(self, sent: Any, position: int | None = None) -> Target | str:
         """The target that stands behind what was sent.

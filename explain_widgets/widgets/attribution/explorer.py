@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import matplotlib.figure
@@ -23,7 +24,7 @@ from explain_widgets.widgets.attribution.answers import AttributionAnswers
 from explain_widgets.widgets.attribution.asked import CHANNELS, SIGNS, Asked, Handling
 from explain_widgets.widgets.attribution.forms import Scores, limit_of, scores_of
 from explain_widgets.widgets.attribution.parameters import PARAMETER_WORDS, parameter_norms
-from explain_widgets.widgets.attribution.trust import of_one_target
+from explain_widgets.widgets.attribution.trust import of_one_target, scored
 from explain_widgets.widgets.attribution.words import title_of
 from explain_widgets.widgets.charts import ChartKind
 from explain_widgets.widgets.explorer import bundle
@@ -78,6 +79,13 @@ class AttributionExplorer(MapsExplorer):
 
     other: Any = traitlets.Any(None, allow_none=True).tag(sync=True)
     """What is shown beside it: ``{"method": …, "target": …}``; None: nothing."""
+
+    compared: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    """Methods beside what is shown, in the curves and in the agreement of methods, by name; empty:
+    no others, and a few quick ones."""
+
+    agreement_samples = traitlets.Int(1, min=1).tag(sync=True)
+    """Over how many samples methods agree: the one that is shown and those that follow it."""
 
     show = traitlets.Enum(SHOWN, "input").tag(sync=True)
     """Attribute to the ``"input"`` (or a layer), or to the ``"parameters"``."""
@@ -174,7 +182,7 @@ class AttributionExplorer(MapsExplorer):
         Parameters
         ----------
         methods
-            As in `LiveModel.evaluation`; None: what is shown.
+            As in `LiveModel.evaluation`; None: what is shown, and ``compared``.
         samples
             Indices; None: all that were read, at most 16.
         **options
@@ -191,7 +199,7 @@ class AttributionExplorer(MapsExplorer):
         if methods is None:
             methods = {
                 asked.method: {"method": asked.method, "layer": asked.layer, **asked.options}
-                for asked in self._asked()
+                for asked in [*self._asked(), *self._beside()]
             }
         if samples is None:
             count = self.samples.count
@@ -203,7 +211,8 @@ class AttributionExplorer(MapsExplorer):
         # bqplot takes seconds to be imported, and most never ask for a chart.
         from explain_widgets.widgets.curves_chart import CurvesChart  # noqa: PLC0415
 
-        follows = ("sample", "layer", "method", "target", "position", "options", "other")
+        place = ("sample", "layer", "method", "target", "position", "options")
+        follows = (*place, "other", "compared")
         return {
             "deletion": ChartKind(CurvesChart, lambda: self._curves("deletion"), follows),
             "insertion": ChartKind(CurvesChart, lambda: self._curves("insertion"), follows),
@@ -213,12 +222,16 @@ class AttributionExplorer(MapsExplorer):
         """Deletion or insertion curves of what is shown, beside random orders."""
         from explain_widgets.widgets.curves_chart import CurvesShown  # noqa: PLC0415
 
-        held = named([self.live.attribute(**one.call) for one in self._asked()])
-        *_, found = self.live.faithfulness(of_one_target(held), self.sample)
+        found = [self.live.attribute(**one.call) for one in self._asked()]
+        for one in self._beside():
+            with suppress(ExplainError):  # the explorer says why
+                found.append(self.live.attribute(**one.call))
+        held = named(found)
+        *_, measured = self.live.faithfulness(of_one_target(held), self.sample)
         curves, others = (
-            (found.deletion, found.random_deletion)
+            (measured.deletion, measured.random_deletion)
             if kind == "deletion"
-            else (found.insertion, found.random_insertion)
+            else (measured.insertion, measured.random_insertion)
         )
         verb = "deleted" if kind == "deletion" else "inserted"
         return CurvesShown(
@@ -227,24 +240,29 @@ class AttributionExplorer(MapsExplorer):
             [*curves.names, "random (mean)"],
             f"{kind.capitalize()} · sample {self.sample}",
             f"share {verb}, strongest first",
-            found.note.partition(" · ")[0],
+            scored(measured),
+            "top-right" if kind == "deletion" else "bottom-right",
         )
 
     def _asked(self) -> list[Asked]:
         """What is shown, and the other side where there is one."""
-        selection = {
+        return list(self._answers.questions.sides(self._selection()).values())
+
+    def _beside(self) -> list[Asked]:
+        """What is compared with it."""
+        return list(self._answers.questions.beside(self._selection()).values())
+
+    def _selection(self) -> dict[str, Any]:
+        return {
             "sample": self.sample,
             "layer": self.layer,
             "method": self.method,
             "target": sent_target(self.target),
             "position": self.position,
             "options": self.options,
+            "other": self.other,
+            "compared": self.compared,
         }
-        sides = [selection]
-        if self.other is not None:
-            own = self.options if self.other["method"] == self.method else {}
-            sides.append({**selection, **self.other, "options": own})
-        return [self._answers.questions.asked(side) for side in sides]
 
     def _scores(self, asked: Asked, attribution: Attribution) -> Scores:
         how = Handling(self.channels, self.sign, self.clip, self.units)
@@ -260,6 +278,14 @@ class AttributionExplorer(MapsExplorer):
     @traitlets.validate("method")
     def _check_method(self, proposal: Any) -> str:
         return _known_method(proposal["value"])
+
+    @traitlets.validate("compared")
+    def _check_compared(self, proposal: Any) -> list[str]:
+        names = [_known_method(name) for name in proposal["value"]]
+        neuron = next((name for name in names if METHODS[name].of_neuron), None)
+        if neuron is not None:
+            raise traitlets.TraitError(f"{neuron} is about a neuron, and not about the target.")
+        return list(dict.fromkeys(names))
 
     @traitlets.validate("other")
     def _check_other(self, proposal: Any) -> dict[str, Any] | None:

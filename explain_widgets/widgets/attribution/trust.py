@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +15,14 @@ from explain_widgets.analysis.faithfulness import Curves, Faithfulness
 from explain_widgets.live.errors import ExplainError
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.targets import target_key
+from explain_widgets.live.trust.agreement import Agreement
+from explain_widgets.live.trust.small_changes import Infidelity, Sensitivity
 from explain_widgets.widgets.answers import exact
 from explain_widgets.widgets.attribution.asked import Asked, Questions
 from explain_widgets.widgets.attribution.words import messages, number_text
 from explain_widgets.widgets.protocol import Reply
 
-# Beside what is shown: quick ones of different kinds.
+# What agrees or not is asked of these where no others were picked: quick ones of different kinds.
 _COMPARED = ("gradient", "input_x_gradient", "integrated_gradients", "smooth_grad")
 _PARTIAL_SECONDS = 0.25
 
@@ -29,53 +32,58 @@ _T = TypeVar("_T")
 class TrustAnswers:
     """The side of the answers that measures trust; the selection is that of an attribution."""
 
+    patient: ClassVar[frozenset[str]] = frozenset(
+        {"curves", "measures", "randomisation", "agreement"}
+    )
+
     _live: LiveModel
     questions: Questions
 
     def answer_curves(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """Deletion and insertion curves of what is shown, beside random orders."""
-        sides = self._sides(selection)
+        """Deletion and insertion curves of what is shown and picked, beside random orders."""
         held: dict[str, Attribution] = {}
-        for name, asked in sides.items():
+        for name, asked in self.questions.sides(selection).items():
             held[name] = yield from _last(self._live.attribution_steps(**asked.call))
+        beside, notes = yield from self._beside(selection, ())
+        held |= {name: found for name, (_, found) in beside.items()}
         sent = float("-inf")
         last: Faithfulness | None = None
         for curves in self._live.faithfulness(of_one_target(held), int(selection["sample"])):
             last = curves
             if time.monotonic() - sent > _PARTIAL_SECONDS:
                 sent = time.monotonic()
-                yield _curves_reply(curves)
+                yield _curves_reply(curves, notes)
             else:
                 yield None
         if last is not None:
-            yield _curves_reply(last)
+            yield _curves_reply(last, notes)
 
     def answer_measures(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Infidelity and sensitivity of what is shown; of a part that cannot be, the reason."""
         asked = self.questions.asked(selection)
-        rows: list[tuple[str, str, str]] = []
-        notes = []
         found = yield from _last(self._live.attribution_steps(**asked.call))
-        try:
-            off = yield from _last(self._live.infidelity_steps(found, asked.sample))
-            rows += [
-                ("Infidelity", number_text(off.value), _INFIDELITY),
-                ("… scaled", number_text(off.scaled), _SCALED),
-            ]
-            notes.append(off.note)
-        except (ExplainError, ValueError) as error:
-            notes.append(str(error))
-        yield Reply({"rows": messages(rows), "note": " · ".join(notes)})
-        try:
-            moved = yield from _last(self._live.sensitivity_steps(**asked.call))
-            rows += [
-                ("Sensitivity", number_text(moved.value), _SENSITIVITY),
-                ("… mean", number_text(moved.mean), "The mean over the inputs that were tried."),
-            ]
-            notes.append(moved.note)
-        except (ExplainError, ValueError) as error:
-            notes.append(str(error))
-        yield Reply({"rows": messages(rows), "note": " · ".join(notes)})
+        parts: list[Iterator[_Measured]] = [
+            map(_infidelity_rows, self._live.infidelity_steps(found, asked.sample)),
+            map(_sensitivity_rows, self._live.sensitivity_steps(**asked.call)),
+        ]
+        rows: list[tuple[str, str, str]] = []
+        notes: list[str] = []
+        sent = float("-inf")
+        for number, part in enumerate(parts):
+            now = _Measured([], "", 0.0)
+            try:
+                for now in part:
+                    if time.monotonic() - sent > _PARTIAL_SECONDS:
+                        sent = time.monotonic()
+                        share = (number + now.share) / len(parts)
+                        yield _measures_reply([*rows, *now.rows], [*notes, now.note], share)
+                    else:
+                        yield None
+            except (ExplainError, ValueError) as error:
+                now = _Measured([], str(error), 1.0)
+            rows += now.rows
+            notes.append(now.note)
+        yield _measures_reply(rows, notes, 1.0)
 
     def answer_randomisation(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """Rank correlations with the attribution of copies with more and more random layers."""
@@ -91,41 +99,54 @@ class TrustAnswers:
                 {
                     "layers": list(layers),
                     "note": "ρ: Spearman’s rank correlation with the attribution of the model",
+                    "progress": step.step / step.steps,
                 },
                 {"signed": _float32(signed), "absolute": _float32(absolute)},
             )
 
     def answer_agreement(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """Rank correlations of what is shown with quick methods of different kinds."""
-        sides = self._sides(selection)
+        """Rank correlations of what is shown with the methods that were picked, over samples."""
         asked = self.questions.asked(selection)
-        methods: dict[str, dict[str, Any]] = {
-            name: {"method": one.method, "layer": one.layer, **one.options}
-            for name, one in sides.items()
+        sides = {
+            name: one
+            for name, one in self.questions.sides(selection).items()
             if one.target == asked.target
         }
-        methods |= {name: {"method": name} for name in _COMPARED if name not in methods}
-        for found in self._live.agreement_steps(methods, [asked.sample], asked.target):
-            if len(found.samples) < found.count:
-                yield None
-                continue
-            note = "NaN: a method tells no features apart" if found.mean.isnan().any() else ""
-            yield Reply(
-                {"names": list(found.names), "note": note}, {"matrix": exact(found.mean.flatten())}
-            )
+        beside, notes = yield from self._beside(selection, _COMPARED)
+        picked = sides | {name: one for name, (one, _) in beside.items()}
+        methods: dict[str, dict[str, Any]] = {
+            name: {"method": one.method, "layer": one.layer, **one.options}
+            for name, one in picked.items()
+        }
+        samples = self._samples_from(asked.sample, int(selection.get("agreement_samples", 1)))
+        for found in self._live.agreement_steps(methods, samples, asked.target):
+            yield _agreement_reply(found, notes)
 
-    def _sides(self, selection: dict[str, Any]) -> dict[str, Asked]:
-        """What is shown, by name, and the other side where there is one."""
-        asked = self.questions.asked(selection)
-        sides = {asked.method: asked}
-        other = selection.get("other")
-        if other is not None:
-            own = selection.get("options", {}) if other["method"] == asked.method else {}
-            beside = self.questions.asked({**selection, **other, "options": own})
-            sides[beside.method if beside.method != asked.method else f"{asked.method} (B)"] = (
-                beside
-            )
-        return sides
+    def _samples_from(self, sample: int, count: int) -> range:
+        """A sample and those that follow it, as many as there are."""
+        samples = self._live.samples
+        known = samples.read_so_far if samples.count is None else samples.count
+        return range(sample, max(sample + 1, min(sample + count, known)))
+
+    def _beside(
+        self, selection: dict[str, Any], usual: tuple[str, ...]
+    ) -> Generator[None, None, tuple[dict[str, tuple[Asked, Attribution]], list[str]]]:
+        """The methods that were picked to be compared with; of those that cannot be, why."""
+        found: dict[str, tuple[Asked, Attribution]] = {}
+        notes: list[str] = []
+        for name, asked in self.questions.beside(selection, usual).items():
+            try:
+                values = yield from _last(self._live.attribution_steps(**asked.call))
+            except (ExplainError, ValueError) as error:
+                notes.append(f"{name}: {error}")
+            else:
+                found[name] = asked, values
+        return found, notes
+
+
+def scored(found: Faithfulness) -> str:
+    """What the curves are of, in words."""
+    return found.note.partition(" · ")[0]
 
 
 def of_one_target(held: dict[str, Attribution]) -> dict[str, Attribution]:
@@ -152,7 +173,58 @@ _SENSITIVITY = (
 )
 
 
-def _curves_reply(found: Faithfulness) -> Reply:
+@dataclass(frozen=True)
+class _Measured:
+    """What is known so far of a measure: rows, what was done, and the share of the work."""
+
+    rows: list[tuple[str, str, str]]
+    note: str
+    share: float
+
+
+def _infidelity_rows(found: Infidelity) -> _Measured:
+    rows = [
+        ("Infidelity", number_text(found.value), _INFIDELITY),
+        ("… scaled", number_text(found.scaled), _SCALED),
+    ]
+    return _Measured(rows, found.note, found.done / found.count)
+
+
+def _sensitivity_rows(found: Sensitivity) -> _Measured:
+    rows = [
+        ("Sensitivity", number_text(found.value), _SENSITIVITY),
+        ("… mean", number_text(found.mean), "The mean over the inputs that were tried."),
+    ]
+    return _Measured(rows, found.note, found.done / found.count)
+
+
+def _measures_reply(rows: list[tuple[str, str, str]], notes: list[str], share: float) -> Reply:
+    return Reply({"rows": messages(rows), "note": _joined(*notes), "progress": share})
+
+
+def _agreement_reply(found: Agreement, notes: list[str]) -> Reply:
+    missing = "n/a: a method tells no features apart" if found.mean.isnan().any() else ""
+    done = len(found.samples)
+    samples = (
+        f"mean over samples {found.samples[0]} to {found.samples[-1]}"
+        if done > 1
+        else f"sample {found.samples[0]}"
+    )
+    return Reply(
+        {
+            "names": list(found.names),
+            "note": _joined(samples, missing, *notes),
+            "progress": done / found.count,
+        },
+        {"matrix": exact(found.mean.flatten())},
+    )
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _curves_reply(found: Faithfulness, notes: list[str]) -> Reply:
     deletion, insertion = found.deletion, found.insertion
     random = (found.random_deletion, found.random_insertion)
     names = [*deletion.names, "random (mean)"]
@@ -169,7 +241,13 @@ def _curves_reply(found: Faithfulness) -> Reply:
         )
     ]
     return Reply(
-        {"names": names, "areas": areas, "note": found.note},
+        {
+            "names": names,
+            "areas": areas,
+            "score": scored(found),
+            "note": _joined(found.note, *notes),
+            "progress": found.progress,
+        },
         {
             "fractions": exact(deletion.fractions),
             "deletion": stacked(deletion, random[0]),

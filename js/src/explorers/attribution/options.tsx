@@ -12,7 +12,7 @@ interface FieldProps {
 }
 
 /** A number within its range; an empty field is what it is without being set. */
-function NumberField({ option, value, disabled, onSet }: FieldProps) {
+export function NumberField({ option, value, disabled, onSet }: FieldProps) {
   const id = useUniqueId();
   const { title, low, high, kind, default: usual } = option;
   return (

@@ -98,6 +98,7 @@ function Side({ store, shown, name }: { store: AttributionStore; shown: Shown; n
 
 /** What the other side shows: of the same sample, by another method or for another target. */
 function OtherControls({ store, other }: { store: AttributionStore; other: Other }) {
+  const cost = store.state.costs[1];
   return (
     <div class="xw-other">
       <MethodPicker
@@ -112,6 +113,7 @@ function OtherControls({ store, other }: { store: AttributionStore; other: Other
         value={other.target}
         onPick={(target, event) => store.compare({ ...other, target }, event)}
       />
+      {cost !== null && <span class="xw-note xw-number">{cost}</span>}
     </div>
   );
 }

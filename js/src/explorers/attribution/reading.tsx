@@ -1,9 +1,11 @@
+import { Check } from "../../controls/check";
 import { inkOn } from "../../marks/colour";
 import { Curves } from "../../marks/curves";
 import { short } from "../../marks/numbers";
 import { colourOf } from "../../marks/score-text";
+import { NumberField } from "./options";
 import type { AttributionStore } from "./store";
-import type { Agreement, Curves as Drawn, Randomised, Statistic, TrustKind } from "./types";
+import type { Agreement, Curves as Drawn, MethodOption, Randomised, Statistic, TrustKind } from "./types";
 
 export function Statistics({ rows }: { rows: Statistic[] }) {
   return (
@@ -22,7 +24,7 @@ const rowOf = (data: Float32Array, count: number, row: number) =>
   data.subarray(row * count, (row + 1) * count);
 
 function CurvesOf({ curves }: { curves: Drawn }) {
-  const { names, fractions, deletion, insertion, areas } = curves;
+  const { names, fractions, deletion, insertion, areas, score } = curves;
   const count = fractions.length;
   const of = (data: Float32Array) =>
     names.map((name, row) => ({ name, y: rowOf(data, count, row), quiet: name.startsWith("random") }));
@@ -32,14 +34,14 @@ function CurvesOf({ curves }: { curves: Drawn }) {
         label={`Deletion curves of ${names.join(", ")}`}
         x={fractions}
         xLabel="share deleted, strongest first"
-        yLabel="target"
+        yLabel={score}
         curves={of(deletion.data)}
       />
       <Curves
         label={`Insertion curves of ${names.join(", ")}`}
         x={fractions}
         xLabel="share inserted, strongest first"
-        yLabel="target"
+        yLabel={score}
         curves={of(insertion.data)}
       />
       <table class="xw-change">
@@ -155,39 +157,123 @@ function Found({ store, kind }: { store: AttributionStore; kind: TrustKind }) {
   return trust.agreement && <AgreementTable found={trust.agreement} table={table} />;
 }
 
+const titleOf = (kind: TrustKind) => KINDS.find(([one]) => one === kind)?.[1] ?? kind;
+
+/** How far a measure is, or what it waits for. */
+function Progress({ store, kind }: { store: AttributionStore; kind: TrustKind }) {
+  const { measuring, trust } = store.state;
+  const place = measuring.indexOf(kind);
+  if (place < 0) return null;
+  const before = measuring[place - 1];
+  if (before !== undefined) return <p class="xw-note" role="status">{`waits for “${titleOf(before)}”`}</p>;
+  const found = trust[kind];
+  return (
+    <div class="xw-progress">
+      {/* Without a value it moves to and fro. */}
+      <progress
+        {...(found?.partial ? { value: found.progress } : {})}
+        aria-label={`Progress: ${titleOf(kind)}`}
+      />
+      <span class="xw-note xw-number">
+        {found?.partial ? `${Math.round(100 * found.progress)} %` : "measuring…"}
+      </span>
+    </div>
+  );
+}
+
+function Kind({ store, kind }: { store: AttributionStore; kind: TrustKind }) {
+  const { trust, lost, shown, measuring } = store.state;
+  const [, title, definition] = KINDS.find(([one]) => one === kind) ?? [kind, kind, ""];
+  const found = trust[kind];
+  return (
+    <div class="xw-trust-kind">
+      <div class="xw-trust-head">
+        <span title={definition}>{title}</span>
+        {measuring.includes(kind) ? (
+          <button
+            type="button"
+            class="xw-button"
+            aria-label={`Stop: ${title}`}
+            onClick={() => store.stopMeasure(kind)}
+          >
+            Stop
+          </button>
+        ) : (
+          <button
+            type="button"
+            class="xw-button"
+            aria-label={`Measure: ${title}`}
+            disabled={lost !== null || shown[0] === null}
+            onClick={(event) => store.measure(kind, event)}
+          >
+            {found === null ? "Measure" : "Again"}
+          </button>
+        )}
+      </div>
+      <Progress store={store} kind={kind} />
+      <Found store={store} kind={kind} />
+      {found !== null && found.note !== "" && <p class="xw-note">{found.note}</p>}
+    </div>
+  );
+}
+
+const SAMPLES: MethodOption = {
+  ...{ name: "agreement_samples", title: "Agreement over", kind: "integer", default: 1, low: 1, high: null },
+  ...{ choices: [], definition: "" },
+};
+
+/** Which methods what is shown is compared with. */
+function Compared({ store }: { store: AttributionStore }) {
+  const { content, selection, lost } = store.state;
+  const { compared, agreement_samples: samples } = selection;
+  const methods = content?.methods.filter(({ name, reason }) => reason === "" && !name.startsWith("neuron_"));
+  const pick = (name: string, on: boolean, event: Event) => {
+    const others = compared.filter((one) => one !== name);
+    store.move({ compared: on ? [...others, name] : others }, event);
+  };
+  return (
+    <details class="xw-compared">
+      <summary title="Other methods beside what is shown, in the curves and in the agreement of methods">
+        {compared.length === 0 ? "Compare with other methods" : `Compared with ${compared.length} methods`}
+      </summary>
+      <div class="xw-compared-methods">
+        {methods?.map(({ name, title, definition }) => (
+          <span key={name} title={definition}>
+            <Check
+              label={title}
+              checked={compared.includes(name)}
+              disabled={lost !== null}
+              onToggle={(on, event) => pick(name, on, event)}
+            />
+          </span>
+        ))}
+      </div>
+      <span class="xw-compared-samples" title="The sample that is shown and those that follow it">
+        <NumberField
+          option={SAMPLES}
+          value={samples === 1 ? null : samples}
+          disabled={lost !== null}
+          onSet={(value, event) =>
+            store.move({ agreement_samples: value === null ? 1 : Number(value) }, event)
+          }
+        />
+        <span class="xw-note">{samples === 1 ? "sample" : "samples"}</span>
+      </span>
+    </details>
+  );
+}
+
 /** Whether what is shown can be trusted: measured when asked for, in steps. */
 function TrustPanel({ store }: { store: AttributionStore }) {
-  const { trust, lost, shown } = store.state;
   return (
     <section class="xw-trust" aria-label="Trust">
       <h3>Can it be trusted?</h3>
-      {KINDS.map(([kind, title, definition]) => {
-        const found = trust[kind];
-        return (
-          <div key={kind} class="xw-trust-kind">
-            <div class="xw-trust-head">
-              <span title={definition}>{title}</span>
-              {found?.partial ? (
-                <button type="button" class="xw-button" onClick={() => store.stopMeasure(kind)}>
-                  Stop
-                </button>
-              ) : (
-                <button
-                  type="button"
-                  class="xw-button"
-                  aria-label={`Measure: ${title}`}
-                  disabled={lost !== null || shown[0] === null}
-                  onClick={(event) => store.measure(kind, event)}
-                >
-                  {found === null ? "Measure" : "Again"}
-                </button>
-              )}
-            </div>
-            <Found store={store} kind={kind} />
-            {found !== null && found.note !== "" && <p class="xw-note">{found.note}</p>}
-          </div>
-        );
-      })}
+      <Compared store={store} />
+      <div class="xw-columns">
+        {KINDS.map(([kind]) => (
+          <Kind key={kind} store={store} kind={kind} />
+        ))}
+      </div>
     </section>
   );
 }
@@ -199,18 +285,20 @@ export function Reading({ store }: { store: AttributionStore }) {
   const [mine, theirs] = shown;
   return (
     <section class="xw-reading" aria-label="Reading">
-      {mine !== null && (
-        <>
-          <h3>{selection.other === null ? "Numbers" : `A: ${mine.title}`}</h3>
-          <Statistics rows={mine.statistics} />
-        </>
-      )}
-      {selection.other !== null && theirs !== null && (
-        <>
-          <h3>{`B: ${theirs.title}`}</h3>
-          <Statistics rows={theirs.statistics} />
-        </>
-      )}
+      <div class="xw-columns">
+        {mine !== null && (
+          <div>
+            <h3>{selection.other === null ? "Numbers" : `A: ${mine.title}`}</h3>
+            <Statistics rows={mine.statistics} />
+          </div>
+        )}
+        {selection.other !== null && theirs !== null && (
+          <div>
+            <h3>{`B: ${theirs.title}`}</h3>
+            <Statistics rows={theirs.statistics} />
+          </div>
+        )}
+      </div>
       <TrustPanel store={store} />
     </section>
   );

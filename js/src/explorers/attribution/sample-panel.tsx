@@ -44,14 +44,14 @@ function Classes({ store }: { store: AttributionStore }) {
 /** What the method is, where it comes from, and what it costs. */
 function About({ store }: { store: AttributionStore }) {
   const { method } = store;
-  const { cost, selection } = store.state;
+  const { costs, selection } = store.state;
   if (method === null || selection.show === "parameters") return null;
   return (
     <div>
       <h3>{method.title}</h3>
       <p>{method.definition}</p>
       <p class="xw-note">{method.source}</p>
-      {cost !== null && <p class="xw-note xw-number">{cost}</p>}
+      {costs[0] !== null && <p class="xw-note xw-number">{costs[0]}</p>}
     </div>
   );
 }

@@ -25,10 +25,16 @@ import type {
 /** What an attribution is of, and how its numbers are put together. */
 const PLACE = ["sample", "layer", "method", "target", "position", "options"] as const;
 const HOW = ["channels", "sign", "clip", "units"] as const;
-const TRAITS = [...PLACE, ...HOW, "other", "show", "parameter_measure", "colormap"] as const;
+const COMPARED = ["compared", "agreement_samples"] as const;
+const TRAITS = [
+  ...[...PLACE, ...HOW, ...COMPARED],
+  ...(["other", "show", "parameter_measure", "colormap"] as const),
+] as const;
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["sample", "attribution", "other", "parameters", "colormap", "image"];
 const TRUST_KINDS = ["curves", "randomisation", "measures", "agreement"] as const;
+/** Which of them stand beside the methods that are compared. */
+const WITH_COMPARED = ["curves", "agreement"] as const;
 const NO_TRUST: Trust = { curves: null, randomisation: null, measures: null, agreement: null };
 
 /** The attribution explorer without its looks. */
@@ -37,9 +43,10 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
     const initial = {
       content: null,
       shown: [null, null] as [null, null],
-      cost: null,
+      costs: [null, null] as [null, null],
       parameters: null,
       trust: NO_TRUST,
+      measuring: [],
       opacity: 75,
     };
     super(model, transport, TRAITS, SHOWN_KINDS, initial, options);
@@ -93,10 +100,11 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
     for (const kind of ["attribution", "other"]) this.connection.stop(kind);
   }
 
-  /** Begins one of the measures of trust. */
+  /** Begins one of the measures of trust; they are worked on one after the other. */
   measure(kind: TrustKind, event: Event): void {
-    const asked = { ...this.place(), ...this.how(), other: this.state.selection.other };
+    const asked = this.trusted();
     const key = JSON.stringify(asked);
+    this.update({ measuring: [...this.state.measuring.filter((one) => one !== kind), kind] });
     this.ask(kind, asked, event.timeStamp, (answer) => {
       if ("stopped" in answer.content || key !== JSON.stringify(this.trusted())) return;
       this.update({ trust: { ...this.state.trust, [kind]: readTrust[kind](answer) } });
@@ -107,6 +115,12 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
     this.connection.stop(kind);
     const found = this.state.trust[kind];
     if (found !== null) this.update({ trust: { ...this.state.trust, [kind]: { ...found, partial: false } } });
+  }
+
+  protected override noteActivity(): void {
+    super.noteActivity();
+    const measuring = this.state.measuring.filter((kind) => this.connection.isOpen(kind));
+    if (measuring.length < this.state.measuring.length) this.update({ measuring });
   }
 
   protected override clamped(wanted: Selection): Selection {
@@ -125,7 +139,9 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
   protected override changed(old: Selection, next: Selection, began: number): void {
     const differs = (...names: (keyof Selection)[]) => names.some((name) => old[name] !== next[name]);
     // What was measured is of what was shown.
-    if (differs(...PLACE, ...HOW, "other")) this.dropTrust();
+    if (differs(...PLACE, ...HOW, "other")) this.dropTrust(TRUST_KINDS);
+    else if (differs("compared")) this.dropTrust(WITH_COMPARED);
+    else if (differs("agreement_samples")) this.dropTrust(["agreement"]);
     if (differs("sample")) {
       this.askSample(began);
       return;
@@ -140,13 +156,14 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
   }
 
   protected override forget(): void {
-    this.dropTrust();
+    this.dropTrust(TRUST_KINDS);
     this.update({ parameters: null });
   }
 
-  private dropTrust(): void {
-    for (const kind of TRUST_KINDS) this.connection.stop(kind);
-    this.update({ trust: NO_TRUST });
+  private dropTrust(kinds: readonly TrustKind[]): void {
+    for (const kind of kinds) this.connection.stop(kind);
+    const gone = Object.fromEntries(kinds.map((kind) => [kind, null])) as Partial<Trust>;
+    this.update({ trust: { ...this.state.trust, ...gone } });
   }
 
   private askSample(began: number): void {
@@ -178,14 +195,12 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
   }
 
   private trusted() {
-    return { ...this.place(), ...this.how(), other: this.state.selection.other };
+    const { other, compared, agreement_samples } = this.state.selection;
+    return { ...this.place(), ...this.how(), other, compared, agreement_samples };
   }
 
   private askAttribution(began: number): void {
     this.askSide(0, null, began);
-    this.ask("cost", this.place(), began, ({ content }) => {
-      this.update({ cost: (content as { words: string }).words });
-    });
   }
 
   private askOther(began: number): void {
@@ -200,6 +215,12 @@ export class AttributionStore extends ExplorerStore<Selection, State> {
 
   private askSide(side: 0 | 1, other: Other | null, began: number): void {
     const asked = { ...this.place(other), ...this.how() };
+    // What it takes is said before it is begun.
+    this.ask(side === 0 ? "cost" : "other_cost", this.place(other), began, ({ content }) => {
+      const { words } = content as { words: string };
+      const [a, b] = this.state.costs;
+      this.update({ costs: side === 0 ? [words, b] : [a, words] });
+    });
     this.ask(side === 0 ? "attribution" : "other", asked, began, (answer) => {
       const before = this.state.shown[side];
       if ("stopped" in answer.content) {
@@ -249,17 +270,21 @@ const readTrust = {
     const deletion = pick(arrays, "deletion", "float32");
     const insertion = pick(arrays, "insertion", "float32");
     if (deletion === null || insertion === null) throw new Error("the answer has no curves");
-    const said = content as Pick<Curves, "names" | "areas" | "note">;
+    const said = content as Omit<Curves, "fractions" | "deletion" | "insertion" | "partial">;
     return { ...said, fractions: numbers(arrays, "fractions"), deletion, insertion, partial };
   },
   randomisation({ arrays, content, partial }: Answer): Randomised {
-    const said = content as Pick<Randomised, "layers" | "note">;
+    const said = content as Pick<Randomised, "layers" | "note" | "progress">;
     return { ...said, signed: numbers(arrays, "signed"), absolute: numbers(arrays, "absolute"), partial };
   },
   measures({ content, partial }: Answer): Measures {
-    return { ...(content as Pick<Measures, "rows" | "note">), partial };
+    return { ...(content as Pick<Measures, "rows" | "note" | "progress">), partial };
   },
   agreement({ arrays, content, partial }: Answer): Agreement {
-    return { ...(content as Pick<Agreement, "names" | "note">), matrix: numbers(arrays, "matrix"), partial };
+    return {
+      ...(content as Pick<Agreement, "names" | "note" | "progress">),
+      matrix: numbers(arrays, "matrix"),
+      partial,
+    };
   },
 };

@@ -13,14 +13,15 @@ interface PickerProps<T> {
 
 /** What is explained: the predicted class, another, a token of the vocabulary, a loss. */
 export function TargetPicker({ store, label, value, onPick }: PickerProps<Target>) {
-  const { content, lost } = store.state;
+  const { content, lost, selection } = store.state;
   if (content === null) return null;
   return (
     <>
       <ClassPicker
         label={label}
         value={value}
-        predicted={content.predicted}
+        // At a position that was picked something else may be predicted: the title says what.
+        predicted={selection.position === null ? content.predicted : null}
         classes={content.classes.map((name, index) => probable(store, index, name))}
         further={content.losses}
         disabled={lost !== null}

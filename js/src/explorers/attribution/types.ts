@@ -32,6 +32,9 @@ export interface Selection extends SharedSelection {
   clip: number;
   units: Units;
   parameter_measure: ParameterMeasure;
+  /** Methods that curves and agreement stand beside; none: no others, and a few quick ones. */
+  compared: string[];
+  agreement_samples: number;
 }
 
 /** One setting of a method. */
@@ -137,10 +140,14 @@ export interface Curves {
   names: string[];
   /** Areas of each, deletion and insertion. */
   areas: [deletion: number, insertion: number][];
+  /** What they are of, in words. */
+  score: string;
   fractions: Float32Array;
   deletion: DecodedArray<"float32">;
   insertion: DecodedArray<"float32">;
   note: string;
+  /** Share of the work that is done. */
+  progress: number;
   partial: boolean;
 }
 
@@ -149,12 +156,16 @@ export interface Randomised {
   signed: Float32Array;
   absolute: Float32Array;
   note: string;
+  /** Share of the work that is done. */
+  progress: number;
   partial: boolean;
 }
 
 export interface Measures {
   rows: Statistic[];
   note: string;
+  /** Share of the work that is done. */
+  progress: number;
   partial: boolean;
 }
 
@@ -162,6 +173,8 @@ export interface Agreement {
   names: string[];
   matrix: Float32Array;
   note: string;
+  /** Share of the work that is done. */
+  progress: number;
   partial: boolean;
 }
 
@@ -178,9 +191,11 @@ export interface State extends SharedState<Selection> {
   content: SampleContent | null;
   /** What is shown, and the other side where there is one. */
   shown: [Shown | null, Shown | null];
-  /** What the method will cost, in words; null: not known yet. */
-  cost: string | null;
+  /** What each side's method takes, in words; null: not known yet. */
+  costs: [string | null, string | null];
   parameters: Parameters | null;
   trust: Trust;
+  /** What is being measured, in the order it was asked for: all but the first wait. */
+  measuring: TrustKind[];
   opacity: number;
 }

@@ -214,7 +214,7 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
     this.undo.push(() => this.model.off(event, callback));
   }
 
-  private noteActivity(): void {
+  protected noteActivity(): void {
     const busy = this.shownKinds.some((kind) => this.connection.isOpen(kind));
     if (!busy) this.save();
     if (busy !== this.state.busy) this.update({ busy } as Partial<T>);
