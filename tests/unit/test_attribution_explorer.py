@@ -305,7 +305,7 @@ def test_picked_methods_stand_beside_what_is_shown(talk: Conversation, explorer:
     np.testing.assert_allclose(arrays["matrix"], expected, rtol=1e-5)
     explorer.method, explorer.compared = "input_x_gradient", compared[:2]
     figure = explorer.chart("insertion")
-    assert len(figure.marks) == 4
+    assert len(figure.marks) == 4 + 1
     frame = explorer.evaluation(samples=[0], metrics=["curves"]).to_dataframe()
     assert frame["method"].tolist() == [*names[:3], "random"]
 
@@ -339,9 +339,11 @@ def test_the_curves_are_charts_that_follow(explorer: Any) -> None:
             [explorer.live.attribute(method, explorer.sample) for method in methods],
             explorer.sample,
         )
-        assert [line.labels[0] for line in figure.marks] == [*methods, "random (mean)"]
+        *lines, names = figure.marks
+        assert [line.labels[0] for line in lines] == [*methods, "random (mean)"]
+        assert [name.split(" ", 1)[1] for name in names.text] == [*methods, "random (mean)"]
         np.testing.assert_allclose(figure.marks[0].x, found.deletion.fractions)
-        for line, scores in zip(figure.marks, found.deletion.scores, strict=False):
+        for line, scores in zip(lines, found.deletion.scores, strict=False):
             np.testing.assert_allclose(line.y, scores, rtol=1e-6)
 
     assert_shows("input_x_gradient")

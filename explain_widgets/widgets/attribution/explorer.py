@@ -241,7 +241,7 @@ class AttributionExplorer(MapsExplorer):
             f"{kind.capitalize()} · sample {self.sample}",
             f"share {verb}, strongest first",
             scored(measured),
-            "top-right" if kind == "deletion" else "bottom-right",
+            "top" if kind == "deletion" else "bottom",
         )
 
     def _asked(self) -> list[Asked]:

@@ -82,8 +82,9 @@ function RandomisedLayers({ found }: { found: Randomised }) {
       <tbody>
         {layers.map((layer, row) => (
           <tr key={`${row} ${layer}`}>
-            <th scope="row" title={layer}>
-              {layer}
+            <th scope="row" title={layer} class="xw-tail">
+              {/* Names of layers differ at their end. */}
+              <bdi dir="ltr">{layer}</bdi>
             </th>
             <td class="xw-number">{short(signed[row] ?? Number.NaN)}</td>
             <td class="xw-number">{short(absolute[row] ?? Number.NaN)}</td>
