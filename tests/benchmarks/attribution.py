@@ -1,9 +1,10 @@
 """What attributions cost beside a bare forward and backward, and beside Captum called directly.
 
-    python tests/benchmarks/attribution.py [--model vgg16 resnet] [--rounds 3] [--only cam captum …]
+    python tests/benchmarks/attribution.py [--model vgg16 resnet] [--rounds 3] [--only pass path …]
 
-CPU time of one thread, contenders in turns in one process, the median of the rounds; memory as the
-largest resident size above that before, each in a process of its own.
+CPU time of one thread, contenders in turns in one process, after a round that warms up; the median
+of the rounds, and of their ratios to the first contender with the quartiles. Memory as the largest
+resident size above that before, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             "Captum's": lambda: attr.Deconvolution(theirs).attribute(leaf, TARGET),
             "deconvolution": ours(model, x, "deconvolution"),
         },
-        "guided cam": {
+        "guided_cam": {
             "Captum's": lambda: attr.GuidedGradCam(theirs, inner).attribute(leaf, TARGET),
             "guided Grad-CAM": ours(model, x, "guided_grad_cam", layer=layer),
         },
@@ -230,7 +231,7 @@ def seconds(question: Callable[[], None]) -> float:
     return getattr(question, "seconds", took)
 
 
-def compare(name: str, only: list[str], rounds: int) -> None:
+def compare(name: str, only: list[str], rounds: int, warm: bool) -> None:
     make, layer = MODELS[name]
     torch.manual_seed(0)
     model, x = make().eval(), torch.randn(1, 3, 224, 224)
@@ -238,19 +239,28 @@ def compare(name: str, only: list[str], rounds: int) -> None:
         if only and group not in only:
             continue
         times: dict[str, list[float]] = {key: [] for key in questions}
-        for number in range(rounds + 1):
+        for number in range(rounds + warm):
             for key, question in questions.items():
                 try:
                     took = seconds(question)
                 except Exception as error:  # noqa: BLE001 (a contender that cannot)
                     print(f"{name} · {key}: {type(error).__name__}: {str(error)[:90]}")
                     took = float("nan")
-                if number:  # the first warms up
+                if number >= warm:
                     times[key].append(took)
-        medians = {key: statistics.median(taken) for key, taken in times.items()}
-        first = next(iter(medians.values()))
-        for key, took in medians.items():
-            print(f"{name} · {group} · {key}: {took:.3f} s, {took / first:.3f} ×", flush=True)
+        first = next(iter(times.values()))
+        for key, taken in times.items():
+            ratios = [one / other for one, other in zip(taken, first, strict=True)]
+            low, middle, high = quartiles(ratios)
+            print(
+                f"{name} · {group} · {key}: {statistics.median(taken):.3f} s, "
+                f"{middle:.3f} × ({low:.3f}…{high:.3f})",
+                flush=True,
+            )
+
+
+def quartiles(numbers: list[float]) -> list[float]:
+    return numbers * 3 if len(numbers) == 1 else statistics.quantiles(numbers, method="inclusive")
 
 
 def _peak(name: str, what: str, queue: Any) -> None:
@@ -293,9 +303,10 @@ if __name__ == "__main__":
     parser.add_argument("--model", nargs="+", default=list(MODELS))
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="no round to warm up")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for chosen in options.model:
-        compare(chosen, options.only, options.rounds)
+        compare(chosen, options.only, options.rounds, not options.cold)
         if not options.only or "memory" in options.only:
             memory(chosen)

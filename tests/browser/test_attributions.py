@@ -34,6 +34,36 @@ for batch in torch.arange(1000).split(50):
     optimizer.step()
 live = xw.LiveModel(model.eval(), images[1000:1040], labels=labels[1000:1040])
 """
+TEXT = """
+import threading
+
+gate = threading.Event()
+gate.set()
+
+class Letters:
+    all_special_ids = ()
+
+    def __call__(self, text, **options):
+        return {"input_ids": [ord(letter) - 97 for letter in text]}
+
+    def convert_ids_to_tokens(self, ids):
+        return [chr(97 + one) for one in ids]
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.letters, self.head = nn.Embedding(26, 8), nn.Linear(8, 3)
+
+    def forward(self, input_ids):
+        gate.wait(20)
+        return self.head(self.letters(input_ids).tanh().mean(1))
+
+explorer = xw.AttributionExplorer(
+    Reader().eval(), ["attribution"], tokenizer=Letters(), method="input_x_gradient"
+)
+explorer
+"""
 SHOW = "explorer = xw.AttributionExplorer(live, clip=100)\nexplorer"
 
 
@@ -115,6 +145,48 @@ def test_two_methods_stand_side_by_side_and_are_measured(shown):
     for name, area in zip(["gradient", "integrated_gradients"], json.loads(found), strict=True):
         row = table.filter(has=page.page.get_by_role("rowheader", name=name, exact=True))
         expect(row.get_by_role("cell").first).to_have_text(f"{area:.3f}")
+
+
+def test_measures_of_a_text_wait_for_each_other_and_all_are_shown(digits):
+    page = digits
+    index = page.start(TEXT)
+    explorer = page.explorer()
+    page.ready(explorer)
+    trust = explorer.get_by_label("Trust", exact=True)
+    titles = [
+        "Deletion and insertion",
+        "Infidelity, sensitivity",
+        "Randomise the model",
+        "Agreement of methods",
+    ]
+    page.run("gate.clear()")
+    for title in titles:
+        trust.get_by_role("button", name=f"Measure: {title}").click()
+    # The first is at work; each of the others says what it waits for.
+    expect(trust.get_by_role("progressbar")).to_have_count(1)
+    for before in titles[:-1]:
+        expect(trust.get_by_text(f"waits for “{before}”")).to_be_visible()
+    page.run("gate.set()")
+    for title in titles:
+        expect(trust.get_by_role("button", name=f"Measure: {title}")).to_have_text("Again")
+    wanted = page.run(
+        "given = explorer.live.attribute('input_x_gradient')\n"
+        "print(explorer.live.infidelity(given).value, "
+        "explorer.live.sensitivity('input_x_gradient').value)"
+    )
+    for name, value in zip(["Infidelity", "Sensitivity"], wanted.split(), strict=True):
+        row = trust.locator("dl > div").filter(has_text=re.compile(f"^{name}"))
+        shown = row.locator("dd").inner_text().replace("−", "-")
+        assert float(shown) == pytest.approx(float(value), rel=1e-4)
+    agreed = trust.locator(".xw-agreement").get_by_title(
+        "input_x_gradient and gradient", exact=True
+    )
+    expected = page.run(
+        "print(float(explorer.live.agreement(['input_x_gradient', 'gradient']).mean[0, 1]))"
+    )
+    assert float(agreed.inner_text()) == pytest.approx(float(expected), abs=0.0051)
+    page.run("explorer.close()")
+    page.delete_cells(index)
 
 
 def test_an_option_is_set_and_a_method_that_cannot_be_used_says_why(shown):
