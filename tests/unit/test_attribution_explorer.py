@@ -251,6 +251,56 @@ def test_parameters_have_one_number_each(talk: Conversation, explorer: Any) -> N
     assert "no measure" in talk.error("parameters", {**wanted, "measure": "size"})
 
 
+def test_tensors_of_parameters_without_a_number_say_why() -> None:
+    class Gaps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(4, 2), nn.Linear(4, 2)
+            self.broken = nn.Parameter(torch.zeros(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x) + self.broken.sqrt()
+
+    explorer = xw.AttributionExplorer(Gaps(), torch.rand(2, 4))
+    wanted = {"sample": 1, "target": 1, "measure": "norm"}
+    content, _ = Conversation(explorer).ask("parameters", wanted)
+    paths = [".".join(p) for p in zip(content["modules"], content["names"], strict=True)]
+    assert dict(zip(paths, content["states"], strict=True)) == {
+        ".broken": "not finite",
+        "used.weight": "",
+        "used.bias": "",
+        "unused.weight": "no gradient",
+        "unused.bias": "no gradient",
+    }
+    explorer.close()
+
+
+def test_what_was_computed_is_shown_again_without_a_forward(
+    talk: Conversation, explorer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    forward = Net.forward
+    monkeypatch.setattr(Net, "forward", lambda *args: (runs.append(1), forward(*args))[1])
+    picks = [
+        asked(method=method, target=target, layer=2)
+        for method in ("gradient", "input_x_gradient", "grad_cam", "integrated_gradients", "lime")
+        for target in (0, 2, "cross_entropy")
+    ]
+
+    def answers() -> list[Any]:
+        for one in picks:
+            talk.ask("cost", one)
+        return [talk.ask("attribution", one)[1]["values"] for one in picks]
+
+    first = answers()
+    assert runs
+    runs.clear()
+    again = answers()
+    assert not runs
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_trust_is_measured_for_what_is_shown(talk: Conversation, explorer: Any) -> None:
     wanted = asked(method="input_x_gradient", other={"method": "saliency", "target": None})
     content, arrays = talk.ask("curves", wanted)
