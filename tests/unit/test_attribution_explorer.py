@@ -105,6 +105,23 @@ def test_what_there_is_to_pick_from(talk: Conversation, explorer: Any) -> None:
     assert content["positions"] == 0
 
 
+def test_baselines_are_offered_by_name(talk: Conversation) -> None:
+    content, _ = talk.ask("sample", {"sample": 2})
+    offered = {
+        method["name"]: option["choices"]
+        for method in content["methods"]
+        for option in method["options"]
+        if option["name"] == "baselines"
+    }
+    names = ["zero", "mean", "blur", "padding"]
+    assert offered["integrated_gradients"] == ["", *names]
+    assert offered["gradient_shap"] == ["", *names, "samples"]
+    assert offered["deep_lift_shap"] == [*names, "samples"]  # which is what it takes unasked
+    wanted = asked(method="integrated_gradients", options={"baselines": 3, "n_steps": 2})
+    content, _ = talk.ask("attribution", wanted)
+    assert content["note"].startswith("baseline: sample 3")
+
+
 def test_scores_are_sums_over_channels_with_zero_in_the_middle(
     talk: Conversation, explorer: Any
 ) -> None:

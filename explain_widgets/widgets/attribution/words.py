@@ -55,7 +55,8 @@ def _option_message(option: Option) -> dict[str, Any] | None:
     elif option.choices:
         kind = "choice"
     elif option.name == "baselines":
-        kind, choices = "choice", ["", *_BASELINES]
+        several = ["samples"] if "samples" in option.words else []
+        kind, choices = "choice", [*([] if option.default else [""]), *_BASELINES, *several]
     elif option.name in _WINDOWS:
         kind, definition = "integer", _WINDOWS[option.name]
     elif isinstance(option.default, int):

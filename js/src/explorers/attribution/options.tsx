@@ -38,6 +38,8 @@ export function NumberField({ option, value, disabled, onSet }: FieldProps) {
   );
 }
 
+const nameOf = (choice: string) => (/^\d+$/.test(choice) ? `sample ${choice}` : choice);
+
 function Field(props: FieldProps) {
   const { option, value, disabled, onSet } = props;
   const { title, kind, choices } = option;
@@ -46,12 +48,15 @@ function Field(props: FieldProps) {
     return <Check label={title} checked={now === true} disabled={disabled} onToggle={onSet} />;
   }
   if (kind === "choice") {
+    const picked = String(now ?? "");
+    // Python may set what no menu holds, as the index of a sample that is the baseline.
+    const offered = choices.includes(picked) ? choices : [...choices, picked];
     return (
       <Picker
         label={title}
         labelled
-        value={String(now ?? "")}
-        options={choices.map((choice) => [choice, choice === "" ? "as usual for the input" : choice])}
+        value={picked}
+        options={offered.map((choice) => [choice, choice === "" ? "as usual for the input" : nameOf(choice)])}
         disabled={disabled}
         onPick={(picked, event) => onSet(picked === "" ? null : picked, event)}
       />
