@@ -89,9 +89,10 @@ def test_newer_work_comes_between_the_steps_of_long_work(worker, log):
 
 
 def test_patient_work_is_done_in_its_order_while_there_is_nothing_else(worker, log):
-    gate, gate_two = threading.Event(), threading.Event()
+    begun, gate, gate_two = (threading.Event() for _ in range(3))
 
     def first():
+        begun.set()
         gate.wait(5)
         log.append("first 0")
         yield
@@ -99,6 +100,7 @@ def test_patient_work_is_done_in_its_order_while_there_is_nothing_else(worker, l
         log.append("first 1")
 
     worker.submit(job(log, "first", first(), key="curves", is_patient=True))
+    begun.wait(5)
     for name in ("second", "third"):
         worker.submit(job(log, name, noting(log, name, 2), key=name, is_patient=True))
     worker.submit(job(log, "head", noting(log, "head", 3)))
