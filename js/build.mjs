@@ -31,6 +31,15 @@ const written = {
   },
 };
 
+/** dagre asks for all of graphlib; its phases that are used need little of it. */
+const lean = {
+  name: "lean",
+  setup(build) {
+    const path = resolve(here, "src/graph/graphlib.ts");
+    build.onResolve({ filter: /^@dagrejs\/graphlib$/ }, () => ({ path }));
+  },
+};
+
 const options = {
   absWorkingDir: here,
   entryPoints: explorers.map((name) => ({ in: `src/explorers/${name}`, out: parse(name).name })),
@@ -44,7 +53,7 @@ const options = {
   jsx: "automatic",
   jsxImportSource: "preact",
   write: false,
-  plugins: [written],
+  plugins: [lean, written],
   logLevel: "info",
 };
 

@@ -1,4 +1,4 @@
-import { Graph, layout } from "@dagrejs/dagre";
+import { LayeredGraph, type Placed } from "./dagre";
 
 /** What is laid out at once: the parts of one open box, with the tensors that come in and go out. */
 export interface Task {
@@ -47,26 +47,25 @@ export function layered(task: Task): Laid {
   const { sizes, inputs, outputs } = task;
   if (sizes.length === 0) return { width: 0, height: 0, corners: [], lines: [], inputs: [], outputs: [] };
   const graph = drawn(task);
-  layout(graph);
+  graph.layout();
   const ranks = ranksOf(graph, sizes);
   const { left, right } = ranks;
   const top = inputs > 0 ? -ENTRY : 0;
   const corners = sizes.map(([width, height], part): [number, number] => {
-    const { x, y } = graph.node(String(part)) as { x: number; y: number };
+    const { x, y } = graph.node(String(part)) as Placed;
     return [x - width / 2 - left, y - height / 2 - ranks.top - top];
   });
   const height = ranks.bottom - ranks.top - top + (outputs > 0 ? ENTRY : 0);
   const shift = (points: [number, number][]) =>
     points.map(([x, y]): [number, number] => [x - left, y - ranks.top - top]);
-  const middle = (end: string) => (graph.node(end) as { x: number }).x - left;
+  const middle = (end: string) => (graph.node(end) as Placed).x - left;
   const laid: Laid = {
     ...{ width: right - left, height, corners, lines: [] },
     inputs: spread(inputs, inputs > 0 ? middle(IN) : 0),
     outputs: spread(outputs, outputs > 0 ? middle(OUT) : 0),
   };
   const bends = task.segments.map(([from, , to]) => {
-    const edge = graph.edge(from === INSIDE ? IN : String(from), to === INSIDE ? OUT : String(to));
-    return shift(ranks.through((edge?.points ?? []) as { x: number; y: number }[]));
+    return shift(ranks.through(graph.bends(...endsOf(from, to))));
   });
   laid.lines = linesOf(
     task,
@@ -77,27 +76,30 @@ export function layered(task: Task): Laid {
   return laid;
 }
 
-/** The graph for dagre: what comes in is one node above all, what goes out one below. */
-function drawn({ sizes, inputs, outputs, segments, labels, inputLabel }: Task): Graph {
-  const graph = new Graph();
-  graph.setGraph({ nodesep: NODE_GAP, ranksep: RANK_GAP, edgesep: EDGE_GAP });
+/** Names of the nodes that a segment is between. */
+const endsOf = (from: number, to: number): [from: string, to: string] => [
+  from === INSIDE ? IN : String(from),
+  to === INSIDE ? OUT : String(to),
+];
+
+/** What comes in is one node above all, what goes out one below. */
+function drawn({ sizes, inputs, outputs, segments, labels, inputLabel }: Task): LayeredGraph {
+  const graph = new LayeredGraph({ nodesep: NODE_GAP, ranksep: RANK_GAP, edgesep: EDGE_GAP });
   sizes.forEach(([width, height], part) => {
-    graph.setNode(String(part), { width: Math.max(width, roomFor(labels[part] ?? 0)), height });
+    graph.addNode(String(part), Math.max(width, roomFor(labels[part] ?? 0)), height);
   });
-  const portsWidth = PORT_GAP * inputs + roomFor(inputLabel);
-  if (inputs > 0) graph.setNode(IN, { width: portsWidth, height: 0 });
-  if (outputs > 0) graph.setNode(OUT, { width: PORT_GAP * outputs, height: 0 });
+  if (inputs > 0) graph.addNode(IN, PORT_GAP * inputs + roomFor(inputLabel), 0);
+  if (outputs > 0) graph.addNode(OUT, PORT_GAP * outputs, 0);
   const [entered, left] = [new Set<number>(), new Set<number>()];
   for (const [from, , to] of segments) {
-    const ends = [from === INSIDE ? IN : String(from), to === INSIDE ? OUT : String(to)] as const;
     // What follows each other as it ran lies in one line, and what passes by bends.
-    graph.setEdge(ends[0], ends[1], { weight: to === from + 1 ? 4 : 1 });
+    graph.addLink(...endsOf(from, to), to === from + 1 ? 4 : 1);
     entered.add(to);
     left.add(from);
   }
   sizes.forEach((_, part) => {
-    if (inputs > 0 && !entered.has(part)) graph.setEdge(IN, String(part), { weight: 0 });
-    if (outputs > 0 && !left.has(part)) graph.setEdge(String(part), OUT, { weight: 0 });
+    if (inputs > 0 && !entered.has(part)) graph.addLink(IN, String(part), 0);
+    if (outputs > 0 && !left.has(part)) graph.addLink(String(part), OUT, 0);
   });
   return graph;
 }
@@ -106,7 +108,7 @@ function drawn({ sizes, inputs, outputs, segments, labels, inputLabel }: Task): 
 const roomFor = (label: number) => (label > 0 ? 2 * label - NODE_GAP : 0);
 
 /** Heights of the rows in which parts lie. */
-function ranksOf(graph: Graph, sizes: Task["sizes"]) {
+function ranksOf(graph: LayeredGraph, sizes: Task["sizes"]) {
   const rows = new Map<number, number>();
   let [left, right] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const widen = (x: number, width: number) => {
@@ -114,16 +116,15 @@ function ranksOf(graph: Graph, sizes: Task["sizes"]) {
     right = Math.max(right, x + width / 2);
   };
   sizes.forEach(([width, height], part) => {
-    const { x, y, width: room } = graph.node(String(part)) as { x: number; y: number; width: number };
+    const { x, y, width: room } = graph.node(String(part)) as Placed;
     rows.set(y, Math.max(rows.get(y) ?? 0, height));
     widen(x, Math.max(width, room));
   });
   for (const port of [IN, OUT]) {
-    const node = graph.node(port) as { x: number; width: number } | undefined;
+    const node = graph.node(port);
     if (node !== undefined) widen(node.x, node.width);
   }
-  for (const edge of graph.edges()) {
-    const { points = [], weight } = graph.edge(edge) as { points?: { x: number }[]; weight: number };
+  for (const { points = [], weight } of graph.links()) {
     if (weight > 0) for (const { x } of points) widen(x, EDGE_GAP);
   }
   const of = [...rows]
@@ -133,7 +134,7 @@ function ranksOf(graph: Graph, sizes: Task["sizes"]) {
     ...{ of, left, right, top: of[0]?.[0] ?? 0, bottom: of.at(-1)?.[1] ?? 0 },
     /** Where a line passes through rows: it goes straight down there. */
     through: (points: { x: number; y: number }[]) =>
-      points.slice(1, -1).flatMap(({ x, y }): [number, number][] => {
+      points.flatMap(({ x, y }): [number, number][] => {
         const row = of.find(([top, bottom]) => y > top && y < bottom && rows.has(y));
         return row === undefined
           ? []
