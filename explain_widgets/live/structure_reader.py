@@ -65,7 +65,8 @@ class StructureReader:
         if kept is not None:
             return kept
         trace = self._traced(sample, backward, statistics)
-        if trace.failure is None:
+        # A forward that fails would fail again, unless what it lacked was memory.
+        if trace.failure is None or trace.failure.type not in _OUT_OF_MEMORY:
             self._store.put(key, trace, trace.nbytes)
         return trace
 
@@ -96,8 +97,7 @@ class StructureReader:
         if kept is not None and kept.trace is trace:
             return kept
         graph = StructureGraph(trace)
-        if trace.failure is None:
-            self._store.put(("forward graph", sample), graph, trace.nbytes)
+        self._store.put(("forward graph", sample), graph, trace.nbytes)
         return graph
 
     def backward_graph(self, sample: int, target: Target) -> StructureGraph:
@@ -127,6 +127,9 @@ class StructureReader:
         if kept_by(target) is not None:
             self._store.put(key, graph, found[-1].nbytes)
         return graph
+
+
+_OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")
 
 
 class _Looking:

@@ -480,6 +480,41 @@ def test_a_forward_that_fails_is_shown_until_there() -> None:
     assert live.trace().failure is None  # nothing of it stays
 
 
+def failing(error: Exception) -> tuple[nn.Module, list[int]]:
+    """A model that raises, and a list of its forwards."""
+    forwards: list[int] = []
+
+    class Failing(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            forwards.append(len(forwards))
+            raise error
+
+    return Failing(2, 2), forwards
+
+
+def test_a_forward_that_failed_is_not_run_again_until_something_changes() -> None:
+    model, forwards = failing(ValueError("no"))
+    live = LiveModel(model, X)
+    trace, graph = live.trace(), live.forward_graph()
+    assert live.trace() is live.summary().trace is graph.trace is trace
+    assert live.forward_graph() is graph
+    assert len(forwards) == 1
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert live.trace() is not trace
+    live.refresh()
+    live.trace()
+    assert len(forwards) == 3
+
+
+def test_a_forward_that_ran_out_of_memory_is_tried_again() -> None:
+    model, forwards = failing(torch.OutOfMemoryError("CUDA out of memory"))
+    live = LiveModel(model, X)
+    assert live.trace().failure is not None
+    assert live.trace().failure is not None
+    assert len(forwards) == 2
+
+
 def test_an_exception_of_the_models_own() -> None:
     class Refuses(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
