@@ -82,6 +82,8 @@ export function rowAfter(key: string, at: number, count: number, page: number): 
 export interface InSight {
   first: number;
   last: number;
+  /** Pixels from side to side. */
+  width: number;
   /** Pixels, and whole rows, between the header and the lower edge. */
   room: number;
   page: number;
@@ -89,10 +91,11 @@ export interface InSight {
 }
 
 export function useInSight(box: RefObject<HTMLElement | null>): InSight {
-  const room = useSize(box, { width: 600, height: 400 }).height - HEADER;
+  const { width, height } = useSize(box, { width: 1200, height: 400 });
+  const room = height - HEADER;
   const [top, setTop] = useState(0);
   return {
-    ...{ room, page: Math.floor(room / ROW) },
+    ...{ width, room, page: Math.floor(room / ROW) },
     first: Math.max(0, Math.floor(top / ROW) - SPARE),
     last: Math.ceil((top + room) / ROW) + SPARE,
     onScroll: ({ currentTarget }) => setTop(ROW * Math.floor(currentTarget.scrollTop / ROW)),

@@ -2,15 +2,25 @@ import { useMemo, useRef } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { ROW, rowAfter, TableHeader, useInSight, useScrolled } from "../shared/table";
 import { LayerRow } from "./layer-row";
-import { columnsWith, linesOf, NARROW, sortedRows, treeRows, usedRows } from "./rows";
+import {
+  type Column,
+  columnsWith,
+  fitting,
+  leastWidth,
+  linesOf,
+  NARROW,
+  sortedRows,
+  treeRows,
+  usedRows,
+} from "./rows";
 import type { StructureStore } from "./store";
 import type { StructureContent } from "./types";
 
 /** Widths of the columns: least pixels in sight, and shares of what is left. */
-function widths(columns: { width: [number, number] }[]) {
+function widths(columns: Column[]) {
   return {
     "--xw-grid": columns.map(({ width: [least, share] }) => `minmax(${least}px, ${share}fr)`).join(" "),
-    "--xw-least": `${columns.reduce((sum, { width }) => sum + width[0], 0)}px`,
+    "--xw-least": `${leastWidth(columns)}px`,
   };
 }
 
@@ -28,8 +38,9 @@ export function LayerTable({ store, content, isNarrow = false }: LayerTableProps
   const { overlay } = store;
   const id = useUniqueId();
   const box = useRef<HTMLDivElement>(null);
-  const { room, page, first, last, onScroll } = useInSight(box);
-  const columns = useMemo(() => (isNarrow ? NARROW : columnsWith(overlay)), [overlay, isNarrow]);
+  const { width, room, page, first, last, onScroll } = useInSight(box);
+  const all = useMemo(() => (isNarrow ? NARROW : columnsWith(overlay)), [overlay, isNarrow]);
+  const columns = useMemo(() => fitting(all, width, sort.key), [all, width, sort.key]);
   const lines = useMemo(() => linesOf(rows, columns), [rows, columns]);
   const used = useMemo(() => usedRows(rows), [rows]);
   const isTree = sort.key === null;
@@ -67,34 +78,40 @@ export function LayerTable({ store, content, isNarrow = false }: LayerTableProps
     if (target.closest(".xw-fold") !== null) fold(row, !folded.has(rows.name[row] ?? ""));
     else pick(row, event);
   };
+  const leftOut = all.filter((column) => !columns.includes(column)).map(({ short }) => short);
   return (
-    <div
-      ref={box}
-      class="xw-table xw-layer-table"
-      style={widths(columns)}
-      role="treegrid"
-      tabIndex={0}
-      aria-label={`Modules; up and down pick one${isTree ? ", left and right fold and unfold" : ""}`}
-      aria-rowcount={order.length + 1}
-      aria-activedescendant={order[at] === undefined ? undefined : `${id}-${order[at]}`}
-      onScroll={onScroll}
-      onClick={click}
-      onKeyDown={press}
-    >
-      <TableHeader columns={lines.headers} sort={sort} onSort={(key) => store.sortBy(key)} />
-      <div role="rowgroup" class="xw-table-body" style={{ height: `${ROW * order.length}px` }}>
-        {order.slice(first, last).map((row, index) => (
-          <LayerRow
-            key={row}
-            {...{ id, rows, lines, columns, row, isTree, search }}
-            at={first + index}
-            used={used[row] === 1}
-            picked={row === picked}
-            stands={row !== picked && first + index === at}
-            folded={folded.has(rows.name[row] ?? "")}
-          />
-        ))}
+    <>
+      <div
+        ref={box}
+        class="xw-table xw-layer-table"
+        style={widths(columns)}
+        role="treegrid"
+        tabIndex={0}
+        aria-label={`Modules; up and down pick one${isTree ? ", left and right fold and unfold" : ""}`}
+        aria-rowcount={order.length + 1}
+        aria-activedescendant={order[at] === undefined ? undefined : `${id}-${order[at]}`}
+        onScroll={onScroll}
+        onClick={click}
+        onKeyDown={press}
+      >
+        <TableHeader columns={lines.headers} sort={sort} onSort={(key) => store.sortBy(key)} />
+        <div role="rowgroup" class="xw-table-body" style={{ height: `${ROW * order.length}px` }}>
+          {order.slice(first, last).map((row, index) => (
+            <LayerRow
+              key={row}
+              {...{ id, rows, lines, columns, row, isTree, search }}
+              at={first + index}
+              used={used[row] === 1}
+              picked={row === picked}
+              stands={row !== picked && first + index === at}
+              folded={folded.has(rows.name[row] ?? "")}
+            />
+          ))}
+        </div>
       </div>
-    </div>
+      {!isNarrow && leftOut.length > 0 && (
+        <p class="xw-note">{`No room here for ${leftOut.join(", ")}: the copied table has all columns.`}</p>
+      )}
+    </>
   );
 }

@@ -136,6 +136,23 @@ export function columnsWith(overlay: Overlay | null): Column[] {
   return [names, coloured, ...others.filter((column) => column !== known)];
 }
 
+/** Keys of columns that go where there is no room for all, the first ones first. */
+const DISPENSABLE = [
+  ...["trainable", "input_shapes", "share", "output_bytes", "type", "output_shapes", "seconds", "flops"],
+];
+
+export const leastWidth = (columns: Column[]) => columns.reduce((sum, { width: [least] }) => sum + least, 0);
+
+/** The columns that have room within so many pixels; those that are coloured or sorted by stay. */
+export function fitting(columns: Column[], pixels: number, sorted: string | null): Column[] {
+  let left = columns;
+  for (const key of DISPENSABLE) {
+    if (leastWidth(left) <= pixels) break;
+    left = left.filter((one) => one.key !== key || key === sorted || one.colours !== undefined);
+  }
+  return left;
+}
+
 function coloursOf(overlay: Overlay, row: number) {
   const background = overlay.colourOf(row);
   return background === null ? undefined : { background, color: overlay.inkOf(row) };
