@@ -99,6 +99,7 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
     "crossed": lambda: (Around(), X),
     "uneven": lambda: (Uneven(), X),
 }
+BACKWARD = "twice"
 
 
 def _seen(
@@ -139,12 +140,16 @@ def _views(graph: Any, shapes: list[str]) -> list[dict[str, Any]]:
 def record() -> dict[str, Any]:
     """Descriptions and views of some models."""
     from explain_widgets import LiveModel
-    from explain_widgets.live.structure.graph import StructureGraph
 
     found = {}
+    graphs = {}
     for name, make in MODELS.items():
         torch.manual_seed(0)
-        graph = StructureGraph(LiveModel(*make()).trace())
+        live = LiveModel(*make())
+        graphs[name] = live.forward_graph()
+        if name == BACKWARD:
+            graphs[f"{name}, backward"] = live.backward_graph()
+    for name, graph in graphs.items():
         description = graph.to_dict()
         description["calls"]["microseconds"] = []  # others in each run
         found[name] = {"graph": description, "views": _views(graph, description["shapes"])}

@@ -90,7 +90,7 @@ function structure({ sample }: Asked, { modules = MODULES, failure = null }: Fak
   return {
     ...{ sample, title: `image ${sample}`, first_sight: [], rows: rowsOf(modules), totals: TOTALS, failure },
     graph: {
-      ...{ groups, root: 0, shapes: [] },
+      ...{ groups, root: 0, begins: "input", shapes: [] },
       calls: { name: [], flops: [], microseconds: [], held: [], bytes: [] },
     },
     ...{ overlays: OVERLAYS, note: "", classes: ["cat", "dog"], revision: 1, footer: "" },

@@ -156,5 +156,11 @@ function synthetic(count: number): Description {
     for (let block = 0; block < size; block += 1) name.push(`stack${stack}.block${block}`);
   });
   const calls = { name, flops: [], microseconds: [], held: [], bytes: [] };
-  return { groups: [inner, ...middles, outer, root], root: sizes.length + 2, shapes: ["1 × 8"], calls };
+  return {
+    groups: [inner, ...middles, outer, root],
+    root: sizes.length + 2,
+    begins: "input",
+    shapes: ["1 × 8"],
+    calls,
+  };
 }

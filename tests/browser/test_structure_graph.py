@@ -139,6 +139,29 @@ def test_an_overlay_colours_the_boxes_by_the_numbers_of_the_model(shown):
     assert (red, green, blue) == tuple(int(part) for part in table[254])
 
 
+def test_the_backward_graph_has_autograds_functions_in_the_modules_that_made_them(shown):
+    page, explorer = shown
+    explorer.get_by_role("radiogroup", name="Graph of").get_by_text("Backward").click()
+    # What is differentiated stands above all, and is called so.
+    expect(box(explorer, "(input)")).to_contain_text("target")
+    page.run("explorer.opened = ['', 'lm_head']")
+    expect(box(explorer, "lm_head")).to_have_attribute("aria-expanded", "true")
+    made = told(page, "model(**live.samples[0].kwargs).logits.grad_fn.next_functions[0][0].name()")
+    page.run("view = live.backward_graph(target=explorer.target).view(['', 'lm_head'])")
+    boxes = told(page, "[[b.id, b.label] for b in view.boxes]")
+    assert made in [label for _, label in boxes]
+    for identity, label in boxes:
+        expect(box(explorer, identity)).to_contain_text(label)
+    expect(explorer.get_by_role("treeitem")).to_have_count(len(boxes))
+    edges = explorer.locator(".xw-graph-line").evaluate_all(
+        "(all) => all.map(({ dataset }) => [dataset.from, dataset.to])"
+    )
+    inside = told(page, "[[e.source, e.target] for e in view.edges if '#' in e.source]")
+    assert all(edge in edges for edge in inside if edge[1].startswith("#"))
+    explorer.get_by_role("radiogroup", name="Graph of").get_by_text("Forward").click()
+    expect(box(explorer, "(input)")).to_contain_text("input")
+
+
 def test_the_graph_is_saved_as_a_picture_that_stands_by_itself(shown):
     page, explorer = shown
     open_block(explorer)

@@ -112,6 +112,15 @@ def test_what_is_saved_counts_once_and_not_where_the_model_holds_it_anyway() -> 
     assert "saved mat1 (input 0)" in names
 
 
+def test_it_begins_with_the_target() -> None:
+    live = LiveModel(chain(), torch.randn(2, 4))
+    graphs = {"input": live.forward_graph(), "target": live.backward_graph(target=1)}
+    for begins, graph in graphs.items():
+        first = next(box for box in graph.view({""}).boxes if box.kind == "input")
+        assert (first.id, first.label) == ("(input)", begins)
+        assert graph.to_dict()["begins"] == begins
+
+
 def test_blocks_of_a_deep_model_are_one_box() -> None:
     from transformers import GPT2LMHeadModel
 

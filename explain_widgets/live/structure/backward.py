@@ -149,6 +149,7 @@ class _Reader:
             inputs=[0],
             backward=True,
             note=f"the {MOST_FUNCTIONS:,} functions nearest to the target" if cut else "",
+            begins="target",
         )
 
     def _add(self, node: Node, name: str, call: int, saved: Sequence[int] = ()) -> None:

@@ -39,6 +39,7 @@ def described(nesting: Nesting) -> dict[str, Any]:
     return {
         "groups": described,
         "root": known[groups[OUTSIDE].exact],
+        "begins": trace.begins,
         "shapes": list(shapes),
         "calls": _numbers(nesting),
     }

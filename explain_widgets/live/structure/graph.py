@@ -93,7 +93,8 @@ class StructureGraph:
         pass in it (numbers of shapes), edges ``[from, to, *tensors]`` (-1: comes in, -2: goes
         out; places in ``tensors``), repeats ``[start, period, count]``. The tensors that come
         into a group are those that go to its item in the group around it, in the same order, and
-        those that go out likewise. ``root``: the outermost. ``shapes``: in words, by number.
+        those that go out likewise. ``root``: the outermost. ``begins``: what the
+        model is given, in a word. ``shapes``: in words, by number.
         ``calls``: lists in the order in which the groups are met from the root on, item by item.
         """
         return described(self.nesting)

@@ -195,6 +195,9 @@ class Trace:
         Why it broke off; None: it did not. All that is here is what ran until then.
     note
         What should be said of it, or "".
+    begins
+        What stands at its beginning, in a word: the ``"input"`` of the model, or the ``"target"``
+        that is differentiated.
     """
 
     def __init__(
@@ -209,6 +212,7 @@ class Trace:
         backward: bool = False,
         failure: Failure | None = None,
         note: str = "",
+        begins: str = "input",
     ) -> None:
         self.operations = tuple(operations)
         self.tensors = tuple(tensors)
@@ -219,6 +223,7 @@ class Trace:
         self.backward = backward
         self.failure = failure
         self.note = note
+        self.begins = begins
 
     def __repr__(self) -> str:
         end = "" if self.failure is None else f", failed: {self.failure.message}"

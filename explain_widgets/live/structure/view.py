@@ -218,7 +218,8 @@ class Viewer:
                 self._edges.setdefault((ends[0], ends[1]), {})[words] = None
         for kind in ("input", "output"):
             if any(_PORTS_BY_KIND[kind] in ends for ends in self._edges):
-                self._boxes.append(Box(_PORTS_BY_KIND[kind], kind, kind, None))
+                label = self._trace.begins if kind == "input" else kind
+                self._boxes.append(Box(_PORTS_BY_KIND[kind], kind, label, None))
 
     def _is_left_out(self, before: Route, after: Route) -> bool:
         """Whether an edge is within a block that is not shown, or leads from one to another."""

@@ -3,6 +3,8 @@ export interface Description {
   groups: Group[];
   /** Number of the outermost group. */
   root: number;
+  /** What it begins with, in a word: "input", or "target" of the graph of a backward. */
+  begins: string;
   /** In words, by number. */
   shapes: string[];
   /** Lists in the order in which the groups are met from the root on, item by item. */

@@ -137,7 +137,8 @@ class Viewer {
       [OUTPUT_BOX, "output"],
     ] as const) {
       if (edges.some(({ source, target }) => source === id || target === id)) {
-        this.boxes.push({ ...NOTHING, id, kind, label: kind });
+        const label = kind === "input" ? this.nest.description.begins : kind;
+        this.boxes.push({ ...NOTHING, id, kind, label });
       }
     }
     const byId = new Map(this.boxes.map((box) => [box.id, box]));
