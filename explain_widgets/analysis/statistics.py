@@ -1,15 +1,17 @@
 """A tensor of any size in a few numbers, on the device where it is.
 
 What is dear is avoided: `std_mean` and `histc` take up to fifty times as long as means, extremes
-and norms.
+and norms. On one core of a CPU numpy finds extremes and zeros two to five times as fast as torch.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,7 +19,10 @@ from explain_widgets.analysis.channels import histogram, histogram_edges
 
 _ROW = 1024
 _SMALL = 2**15
+_BLOCK = 2**14
 _PIECE = 2**18
+_FEW_THREADS = 3
+"""With more, torch spreads a large piece over them and is the faster one."""
 SAMPLE = 2**14
 """Histograms of larger tensors are of about so many of their numbers."""
 
@@ -74,13 +79,15 @@ def tensor_statistics(tensor: Tensor) -> TensorStatistics:
 
 
 def _statistics(values: Tensor) -> TensorStatistics:
-    count, nans, infinities = values.numel(), 0, 0
+    count = rest = values.numel()
+    nans, infinities = 0, 0
     sums = _sums(values)
     if count and not (math.isfinite(sums.low) and math.isfinite(sums.high)):
         nans, infinities = int(values.isnan().sum()), int(values.isinf().sum())
         values = values[values.isfinite()]
+        rest = values.numel()
         sums = _sums(values)
-    if not values.numel():
+    if not rest:
         nothing = math.nan
         return TensorStatistics(
             count, nothing, nothing, nothing, nothing, nothing, 0.0, nans, infinities
@@ -88,7 +95,7 @@ def _statistics(values: Tensor) -> TensorStatistics:
     if values.dtype == torch.float32 and not 1e-15 < max(-sums.low, sums.high) < 1e15:
         values = values.double()  # squares would leave the range of float32
         sums = _sums(values)
-    mean = sums.total / values.numel()
+    mean = sums.total / rest
     return TensorStatistics(
         count,
         mean,
@@ -113,23 +120,38 @@ class _Sums(NamedTuple):
 
 
 def _sums(values: Tensor) -> _Sums:
-    if not values.numel():
+    count, is_on_cpu = values.numel(), values.device.type == "cpu"
+    if not count:
         return _Sums(math.nan, math.nan, 0.0, 0.0, 0)
-    # On the CPU piece by piece: what was read once is still near for the next sum.
-    pieces = values.split(_PIECE) if values.device.type == "cpu" else (values,)
-    parts = [_sums_of_piece(piece) for piece in pieces]
-    if len(parts) == 1:
-        return parts[0]
+    # What is not finite is seen to afterwards.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if count <= _PIECE or not is_on_cpu:
+            return _sums_of_piece(values, count, is_on_cpu)
+        # On the CPU piece by piece: what was read once is still near for the next sum.
+        parts = [_sums_of_piece(piece, piece.numel(), True) for piece in values.split(_PIECE)]
     lows, highs, totals, squares, zeros = zip(*parts, strict=True)
     # NaN would get lost in a comparison.
     low = math.nan if any(map(math.isnan, lows)) else min(lows)
     return _Sums(low, max(highs), math.fsum(totals), math.fsum(squares), sum(zeros))
 
 
-def _sums_of_piece(values: Tensor) -> _Sums:
+def _sums_of_piece(values: Tensor, count: int, is_on_cpu: bool) -> _Sums:
+    if is_on_cpu and (count <= _SMALL or torch.get_num_threads() <= _FEW_THREADS):
+        array = values.numpy(force=True)
+        low, high = float(array.min()), float(array.max())
+        zeros = int(np.count_nonzero(array == 0)) if low <= 0 <= high else 0
+        return _Sums(low, high, float(values.sum()), _squares_of_blocks(array), zeros)
     low, high = _extremes(values)
     zeros = _zeros(values) if low <= 0 <= high else 0
     return _Sums(low, high, float(values.sum()), _squares(values), zeros)
+
+
+def _squares_of_blocks(values: npt.NDArray[Any]) -> float:
+    """Σ x², block by block: one sum in float32 would lose four digits over millions."""
+    if len(values) <= _BLOCK:
+        return float(np.dot(values, values))
+    blocks = (values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK))
+    return math.fsum(float(np.dot(block, block)) for block in blocks)
 
 
 def _zeros(values: Tensor) -> int:

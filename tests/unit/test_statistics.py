@@ -49,8 +49,12 @@ TENSORS: dict[str, Callable[[], Tensor]] = {
 }
 
 
+@pytest.mark.parametrize("few_threads", [0, 99], ids=["many threads", "few threads"])
 @pytest.mark.parametrize("kind", TENSORS)
-def test_statistics_are_those_of_numpy(kind: str) -> None:
+def test_statistics_are_those_of_numpy(
+    monkeypatch: pytest.MonkeyPatch, kind: str, few_threads: int
+) -> None:
+    monkeypatch.setattr("explain_widgets.analysis.statistics._FEW_THREADS", few_threads)
     tensor = TENSORS[kind]()
     plain = (tensor.abs() if tensor.is_complex() else tensor).double().numpy()
     found = tensor_statistics(tensor)
