@@ -141,7 +141,8 @@ def explored(name: str, live: xw.LiveModel, trace: xw_trace.Trace, forward: floa
     aim(f"{name}, kB of a model", sizes[0], 200)
     print(
         f"{'':9} first paint {paint:.2f} CPU-s beside the forward (graph {1e3 * made:.0f} ms; "
-        f"asked again {again:.2f} CPU-s), {sizes[0]:.0f} kB (graph {sizes[1]:.0f}, table {sizes[2]:.0f})",
+        f"asked again {again:.2f} CPU-s), {sizes[0]:.0f} kB (graph {sizes[1]:.0f}, "
+        f"table {sizes[2]:.0f})",
         flush=True,
     )
     if laid is None:
