@@ -60,12 +60,10 @@ class AttentionReader:
         self._store = store
         self._tables = tables
         self._below_python: bool | None = None  # not known yet
-        self._copies = False
 
     def model_changed(self) -> None:
         """Told when the structure of the model is another."""
         self._below_python = None
-        self._copies = False
 
     def layers(self, sample: int) -> list[AttentionLayer]:
         """See `LiveModel.attention_layers`."""
@@ -183,7 +181,7 @@ class AttentionReader:
                 "gradients pass: give LiveModel the module that was scripted or traced instead."
             )
         room = Room(self._store.limit // 2, name)
-        wanted = Wanted(attention=room.keeps, gradients=True, copies=True)
+        wanted = Wanted(attention=room.keeps, gradients=True)
 
         def differentiate(run: Run) -> None:
             run.watch.differentiate(name, lambda: self._target(run.output, target, sample))
@@ -198,25 +196,14 @@ class AttentionReader:
 
     def _run_for_attention(self, sample: int, name: str | None, without: Ablations) -> Run:
         """The run that shows attention: below Python only where nothing is seen from there."""
-        run = self._looked(sample, name, without)
-        if run.were_written:
-            self._copies = True
-            run = self._looked(sample, name, without)
-        return run
-
-    def _looked(self, sample: int, name: str | None, without: Ablations) -> Run:
         run: Run | None = None
         for below_python in (False, True) if self._below_python is None else (self._below_python,):
             room = Room(self._store.limit // 2, name)
             problems = [] if run is None else run.problems
             ablate = by_layer(without, self._heads(sample)) if without else {}
-            wanted = Wanted(
-                attention=room.keeps,
-                copies=self._copies,
-                below_python=below_python,
-                ablate=ablate,
+            run = self._run(
+                sample, Wanted(attention=room.keeps, below_python=below_python, ablate=ablate)
             )
-            run = self._run(sample, wanted)
             run.problems[:0] = problems
             if run.attention:
                 self._below_python = below_python

@@ -85,7 +85,6 @@ class Wanted:
     another spot too, if looking there changes nothing. ``attention``: whether attention calls are
     recorded, and for each with the bytes of its queries and keys, whether those are kept; None: not
     recorded. ``gradients``: whether the gradients of those that are kept will be asked for, too.
-    ``copies``: copy queries and keys that could be held, as they are written into after the call.
     ``below_python``: look for it among basic operations alone. ``ablate``: what happens to the
     heads of some attention calls. ``beside``: is entered around the forward. ``entered``: called
     with the name of each call and the tensors that go in. ``seen``: called with every tensor that
@@ -100,7 +99,6 @@ class Wanted:
     edges_along: Callable[[Spot, int], bool] | None = None
     attention: Callable[[str, int], bool] | None = None
     gradients: bool = False
-    copies: bool = False
     below_python: bool = False
     ablate: Mapping[str, LayerAblation] = field(default_factory=dict)
     beside: AbstractContextManager[Any] | None = None

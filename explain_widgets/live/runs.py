@@ -48,8 +48,7 @@ class Run:
 
     ``module``: what runs, while it is ready for that. ``parameters``: by name, as the run uses
     them (for gradients by parameters). ``watch``: where gradients pass the attention. ``mixed``:
-    the weights moved while it ran, so that it may mix two training steps. ``were_written``: so were
-    queries or keys after their call, and the attention does not hold.
+    the weights moved while it ran, so that it may mix two training steps.
     """
 
     output: Any = None
@@ -57,7 +56,6 @@ class Run:
     recorder: Recorder | None = None
     attention: list[tuple[AttentionLayer, Attention | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    were_written: bool = False
     parameters: dict[str, Tensor] = field(default_factory=dict)
     watch: GradientWatch = field(default_factory=GradientWatch)
     mixed: bool = False
@@ -291,7 +289,6 @@ class Runner:
             inputs = flat_tensors((args, kwargs))
             run.attention = on_images(capture.calls(), module, run.recorder.table(), inputs)
             run.problems = capture.problems
-            run.were_written = capture.were_written
             _check_ablated(wanted, capture)
         run.mixed = quick_state(tensors) != before
         return run
@@ -315,7 +312,6 @@ class Runner:
             wanted.below_python,
             wanted.ablate,
             run.watch if wanted.gradients else None,
-            wanted.copies,
         )
 
     def _plain_paths(self, wanted: Wanted | None) -> AbstractContextManager[Any]:

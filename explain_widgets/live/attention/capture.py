@@ -25,7 +25,6 @@ from explain_widgets.live.attention.dispatched import DispatchedCalls
 from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.generation import CachedCalls, without_tensors
 from explain_widgets.live.attention.handwritten import BuiltWeights, Provenance
-from explain_widgets.live.attention.held import HeldTensors
 from explain_widgets.live.attention.layer import BATCHED, AttentionLayer, layer_of
 from explain_widgets.live.attention.masks import mask_steps
 from explain_widgets.live.attention.multihead import (
@@ -62,13 +61,9 @@ class AttentionCapture(TorchFunctionMode):
         Look at basic operations alone: for what no Python code calls (TorchScript).
     watch
         Remembers where gradients pass the calls that are kept, and makes measures of them.
-    copies
-        Copy all queries and keys, where some were written into after their call.
 
     Attributes
     ----------
-    were_written
-        Whether some were, without ``copies``: then what `calls` returned does not hold.
     problems
         Calls that were seen and could not be read, each with its reason.
     ablated
@@ -83,11 +78,8 @@ class AttentionCapture(TorchFunctionMode):
         below_python: bool = False,
         ablate: Mapping[str, LayerAblation] | None = None,
         watch: GradientWatch | None = None,
-        copies: bool = False,
     ) -> None:
         super().__init__()
-        self._held = None if copies else HeldTensors()
-        self.were_written = False
         self._place = place
         self._keep = keep
         self._below_python = below_python
@@ -120,14 +112,9 @@ class AttentionCapture(TorchFunctionMode):
         is not among them but a problem.
         """
         passed = []
-        self.were_written = self._held is not None and self._held.were_written()
         rows = iter(differences([one for found in self._found for one in found.checked]))
         for found in self._found:
             attention = found.calls.assembled()
-            if self._held is not None:
-                query, key = self._held.own(attention.query), self._held.own(attention.key)
-                if query is not attention.query or key is not attention.key:
-                    attention = dataclasses.replace(attention, query=query, key=key)
             if found.checked:
                 steps = [next(rows) for _ in found.checked]
                 check = max(steps, key=lambda step: (math.isnan(step), step))
@@ -299,10 +286,9 @@ class AttentionCapture(TorchFunctionMode):
             raise TypeError("nested tensors are not read yet")
         leading = call.query.shape[:-2]
         value = folded(call.value)
-        keep = folded_copy if self._held is None else self._held.hold
         attention = Attention(
-            query=keep(call.query),
-            key=keep(call.key),
+            query=folded_copy(call.query),
+            key=folded_copy(call.key),
             scale=call.scale,
             steps=(*mask_steps(call.mask, leading, call.is_causal), *call.steps),
             empty_rows=call.empty_rows,

@@ -45,8 +45,7 @@ def lengths(values: Tensor, axis: int | list[int]) -> Tensor:
 
 def folded(tensor: Tensor) -> Tensor:
     """(heads, positions, channels), detached: batch and head axes in one."""
-    # Detached last: a view would hold what it is a view of.
-    return tensor.reshape(-1, *tensor.shape[-2:]).detach()
+    return tensor.detach().reshape(-1, *tensor.shape[-2:])
 
 
 def folded_copy(tensor: Tensor) -> Tensor:
