@@ -10,7 +10,15 @@ export function stubCanvas(): void {
         data: new Uint8ClampedArray(width * height * 4),
       }),
       putImageData: (image: ImageData) => drawn.set(this, image),
-      ...{ scale() {}, beginPath() {}, moveTo() {}, lineTo() {}, stroke() {} },
+      ...{
+        scale() {},
+        beginPath() {},
+        moveTo() {},
+        lineTo() {},
+        stroke() {},
+        clearRect() {},
+        drawImage() {},
+      },
     };
   } as never;
 }

@@ -1,9 +1,4 @@
-/**
- * Puts pixels on a canvas of so many, one each.
- *
- * It stays in main memory, as one that is read back often would: a page of maps is hundreds of canvases, and
- * each would else be a layer of the page that the compositor keeps, sends and joins.
- */
+/** Puts pixels on a canvas of so many, one each, in main memory: as one that is read back often. */
 export function putPixels(
   canvas: HTMLCanvasElement,
   [height, width]: readonly [height: number, width: number],

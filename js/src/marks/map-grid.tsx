@@ -1,4 +1,4 @@
-import type { RefObject } from "preact";
+import type { Ref, RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { putPixels } from "./canvas";
 import { type ColourTable, paint } from "./colour";
@@ -47,9 +47,16 @@ interface MapGridProps {
   onPick(place: number, event: Event): void;
 }
 
+interface MapCanvasProps {
+  cells: MapCells;
+  table: ColourTable;
+  name: string;
+  held?: Ref<HTMLCanvasElement>;
+}
+
 /** One canvas pixel a number of the map. */
-export function MapCanvas({ cells, table, name }: { cells: MapCells; table: ColourTable; name: string }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
+export function MapCanvas({ cells, table, name, held }: MapCanvasProps) {
+  const canvas = useRef<HTMLCanvasElement | null>(null);
   const { data, height, width, coloured = false } = cells;
   useLayoutEffect(() => {
     const target = canvas.current;
@@ -57,7 +64,11 @@ export function MapCanvas({ cells, table, name }: { cells: MapCells; table: Colo
     if (coloured) drawPicture(target, data, [height, width]);
     else putPixels(target, [height, width], (pixels) => paint(data, [height, width], table, pixels));
   }, [data, height, width, coloured, table]);
-  return <canvas ref={canvas} data-map={name} />;
+  const hold = (element: HTMLCanvasElement | null) => {
+    canvas.current = element;
+    if (typeof held === "function") held(element);
+  };
+  return <canvas ref={hold} data-map={name} />;
 }
 
 /** Keeps the picked place in sight when it is moved by keys or from outside. */
@@ -76,6 +87,45 @@ function placeOf(place: number, layout: MapLayout) {
   const row = Math.floor(place / layout.columns);
   const column = place % layout.columns;
   return { left: column * (layout.width + layout.gap), top: row * rowHeight(layout) };
+}
+
+const MUTED = 0.35;
+
+/**
+ * Draws the maps in view, each from its own canvas, which is not shown itself.
+ *
+ * Every canvas that is shown is a layer of the page, which the browser keeps, sends and joins with all others
+ * whenever anything changes: of 64 maps that took longer than all the rest of a change.
+ */
+function drawSheet(
+  sheet: HTMLCanvasElement,
+  places: number[],
+  layout: MapLayout,
+  canvases: ReadonlyMap<number, HTMLCanvasElement>,
+  muted: (place: number) => boolean,
+): void {
+  const context = sheet.getContext("2d");
+  if (!context) return;
+  const ratio = window.devicePixelRatio || 1;
+  const rows = Math.ceil(places.length / layout.columns);
+  const top = placeOf(places[0] ?? 0, layout).top;
+  const size = [layout.columns * (layout.width + layout.gap) - layout.gap, rows * rowHeight(layout)] as const;
+  const [width, height] = size.map((side) => Math.max(1, Math.ceil(side * ratio))) as [number, number];
+  if (sheet.width !== width) sheet.width = width;
+  if (sheet.height !== height) sheet.height = height;
+  sheet.style.cssText = `top:${top}px;width:${width / ratio}px;height:${height / ratio}px`;
+  context.clearRect(0, 0, width, height);
+  context.imageSmoothingEnabled = false;
+  for (const place of places) {
+    const canvas = canvases.get(place);
+    if (canvas === undefined) continue;
+    const { left, top: from } = placeOf(place, layout);
+    const [x, y, right, bottom] = [left, from - top, left + layout.width, from - top + layout.height].map(
+      (at) => Math.round(at * ratio),
+    ) as [number, number, number, number];
+    context.globalAlpha = muted(place) ? MUTED : 1;
+    context.drawImage(canvas, x, y, right - x, bottom - y);
+  }
 }
 
 /** All maps of a layer, of which those in view are read and drawn: scroll, click or arrow keys to pick. */
@@ -100,6 +150,11 @@ export function MapGrid(props: MapGridProps) {
     if (next !== picked) onPick(next, event);
   };
   const places = Array.from({ length: last - first }, (_, index) => first + index);
+  const canvases = useRef(new Map<number, HTMLCanvasElement>());
+  const sheet = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    if (sheet.current !== null) drawSheet(sheet.current, places, layout, canvases.current, props.muted);
+  });
   return (
     <div
       ref={scroll}
@@ -112,8 +167,21 @@ export function MapGrid(props: MapGridProps) {
       onKeyDown={press}
     >
       <div class="xw-maps-sheet" style={{ height: `${totalHeight(count, layout)}px` }}>
+        <div aria-hidden="true">
+          <canvas ref={sheet} class="xw-maps-picture" />
+        </div>
         {places.map((place) => (
-          <MapTile key={place} place={place} layout={layout} table={table} grid={props} />
+          <MapTile
+            key={place}
+            place={place}
+            layout={layout}
+            table={table}
+            grid={props}
+            held={(canvas) => {
+              if (canvas === null) canvases.current.delete(place);
+              else canvases.current.set(place, canvas);
+            }}
+          />
         ))}
       </div>
     </div>
@@ -125,10 +193,11 @@ interface MapTileProps {
   layout: MapLayout;
   table: ColourTable;
   grid: MapGridProps;
+  held(canvas: HTMLCanvasElement | null): void;
 }
 
 /** One map with its caption; of another layer only its picture is drawn anew where the rest stays. */
-function MapTile({ place, layout, table, grid }: MapTileProps) {
+function MapTile({ place, layout, table, grid, held }: MapTileProps) {
   const { mapAt, captionAt, picked, muted, disabled, onPick } = grid;
   const cells = mapAt(place);
   const [name, number] = captionAt(place);
@@ -152,8 +221,8 @@ function MapTile({ place, layout, table, grid }: MapTileProps) {
       style={`left:${left}px;top:${top}px;width:${layout.width}px`}
       onClick={(event) => !disabled && onPick(place, event)}
     >
-      <div class="xw-map-box" style={`height:${layout.height}px`}>
-        {cells !== null && <MapCanvas cells={cells} table={table} name={name} />}
+      <div class={cells === null ? "xw-map-box xw-empty" : "xw-map-box"} style={`height:${layout.height}px`}>
+        {cells !== null && <MapCanvas cells={cells} table={table} name={name} held={held} />}
       </div>
       {caption}
     </div>
