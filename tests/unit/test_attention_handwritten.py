@@ -135,6 +135,43 @@ def test_every_spelling_gives_the_weights_the_model_used(attend):
     assert live.attention(0, 1).origin == "weights as the model built them"
 
 
+class OneSequence(nn.Module):
+    """Attention over a single sequence without a batch axis, as first tutorials write it."""
+
+    def __init__(self, attend):
+        super().__init__()
+        self.qkv = nn.Linear(CHANNELS, 3 * CHANNELS)
+        self.attend = attend
+        self.used = None
+
+    def forward(self, x):
+        query, key, value = self.qkv(x).chunk(3, -1)
+        mixed, self.used = self.attend(query, key, value)
+        return mixed
+
+
+def of_matrices(query, key, value):
+    weights = torch.mm(query, key.t()).softmax(1)
+    return weights.mm(value), weights
+
+
+def of_added_matrices(query, key, value):
+    bias = torch.linspace(0, 1, POSITIONS)
+    weights = torch.addmm(bias, query, key.T, alpha=0.3).softmax(-1)
+    return torch.addmm(query, weights, mat2=value), weights
+
+
+@pytest.mark.parametrize("attend", [of_matrices, of_added_matrices])
+def test_products_of_two_matrices(attend):
+    model = OneSequence(attend).eval()
+    inputs = torch.randn(1, POSITIONS, CHANNELS)
+    live = xw.LiveModel(model, inputs, forward=lambda model, x: model(x[0]))
+    (layer,) = live.attention_layers()
+    assert (layer.heads, layer.queries, layer.kind) == (1, POSITIONS, "self")
+    model(inputs[0])
+    assert torch.equal(live.attention(0).weights()[0], model.used)
+
+
 def test_dropout_is_left_out_and_said():
     model = Handwritten(module_softmax, dropout=0.5)
     live = xw.LiveModel(model, torch.randn(1, POSITIONS, CHANNELS), train_mode=True)

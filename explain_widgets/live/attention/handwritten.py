@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from explain_widgets.live.attention.seen import lengths
 
-_PRODUCTS = frozenset({"matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum"})
+_ADDED = frozenset({"addmm", "baddbmm"})  # the first argument is what is added
+_PRODUCTS = _ADDED | {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum"}
 _TIMES = frozenset({"mul", "multiply", "__mul__", "__rmul__"})
 # A linear layer of more outputs is no set of queries; following it would cost in every forward.
 _MOST_QUERIES = 32
@@ -270,9 +271,9 @@ def _operands(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
     if name == "einsum" and args and isinstance(args[0], str):
         equation, *rest = args
         factors = list(rest[0]) if rest and isinstance(rest[0], (tuple, list)) else rest
-    elif name == "baddbmm":  # the first is what is added
-        batches = [kwargs[key] for key in ("batch1", "batch2") if key in kwargs]
-        factors = [*args[1:], *batches]
+    elif name in _ADDED:
+        named = [kwargs[key] for key in ("mat1", "mat2", "batch1", "batch2") if key in kwargs]
+        factors = [*args[1:], *named]
     else:
         named = [kwargs[key] for key in ("other", "mat2", "tensor2") if key in kwargs]
         factors = [*args, *named]
