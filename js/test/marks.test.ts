@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { paint, strength } from "../src/marks/colour";
-import { labelRoom, niceStep, thinLabels } from "../src/marks/labels";
+import { keptInside, labelRoom, niceStep, thinLabels } from "../src/marks/labels";
 import { mosaicSize, moveBy, paintMosaic, thumbnailAt } from "../src/marks/mosaic";
 import { exact, short } from "../src/marks/numbers";
 import { excerpt, named, shown, strongest, type Token } from "../src/marks/tokens";
@@ -67,6 +67,16 @@ describe("labels", () => {
     expect(positions([2.6, 5.2], 20, true)).toEqual([3, 4]);
   });
   it("has nothing to label without room", () => expect(thinLabels([0, 4], 0, true)).toEqual([]));
+  it("has no numbers over the end of an axis, but all tokens", () => {
+    const tick = (position: number) => ({ position, tick: true });
+    const labels = [tick(0), tick(220), tick(240)];
+    expect(keptInside(labels, "columns", 0, 1.5, 361)).toEqual([tick(0), tick(220)]);
+    expect(keptInside(labels, "rows", 0, 1.5, 361)).toEqual([tick(0), tick(220)]);
+    expect(keptInside(labels, "columns", 0, 1.5, 400)).toEqual(labels);
+    expect(keptInside(labels, "rows", 220, 1.5, 37)).toEqual(labels);
+    const token = { position: 240, tick: false };
+    expect(keptInside([token], "columns", 0, 1.5, 361)).toEqual([token]);
+  });
   it("steps by 1, 2, 5, 10 …", () => expect([1, 3, 7, 11, 201].map(niceStep)).toEqual([1, 5, 10, 20, 500]));
   it("gives long tokens room within limits", () => {
     expect(labelRoom(["it"], 36, 96)).toBe(36);

@@ -1,4 +1,4 @@
-import type { Label } from "./labels";
+import { keptInside, type Label } from "./labels";
 import { isGenerated, shown, type Token, tip } from "./tokens";
 
 interface AxisProps {
@@ -8,6 +8,8 @@ interface AxisProps {
   /** Where the first position is, in positions, and how long a cell is in pixels. */
   start: number;
   pixels: number;
+  /** Its own length in pixels. */
+  room: number;
   picked: number | null;
   pointed: number | null;
   style: Record<string, string>;
@@ -26,11 +28,12 @@ function withNamed(labels: Label[], named: (number | null)[], pixels: number): L
   ];
 }
 
-export function Axis({ side, labels, tokens, start, pixels, picked, pointed, style }: AxisProps) {
+export function Axis({ side, labels, tokens, start, pixels, room, picked, pointed, style }: AxisProps) {
+  const inside = keptInside(labels, side, start, pixels, room);
   const property = side === "rows" ? "top" : "left";
   return (
     <div class={`xw-axis xw-axis-${side}`} style={style} aria-hidden="true">
-      {withNamed(labels, [pointed ?? picked], pixels).map(({ position, tick }) => {
+      {withNamed(inside, [pointed ?? picked], pixels).map(({ position, tick }) => {
         const classes = ["xw-axis-label"];
         if (tick) classes.push("xw-tick");
         if (isGenerated(tokens, position)) classes.push("xw-generated");

@@ -36,6 +36,20 @@ export function thinLabels(span: Span, pixels: number, hasTokens: boolean): Labe
   return labels;
 }
 
+/** Labels whose numbers would stand over the end of their axis give way. */
+export function keptInside(
+  labels: Label[],
+  side: "rows" | "columns",
+  start: number,
+  pixels: number,
+  room: number,
+) {
+  const half = (position: number) => (side === "rows" ? PITCH / 2 : 3.2 * String(position).length);
+  return labels.filter(
+    ({ position, tick }) => !tick || (position + 0.5 - start) * pixels + half(position) <= room,
+  );
+}
+
 /** Room in pixels for the longest of these texts, within limits. */
 export function labelRoom(texts: string[], smallest: number, largest: number): number {
   const longest = Math.max(0, ...texts.map((text) => [...text].length));

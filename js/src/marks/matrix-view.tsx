@@ -158,6 +158,7 @@ function Axes({ props, window, layout }: { props: MatrixViewProps; window: Windo
         tokens={keyTokens}
         start={keys[0]}
         pixels={cell.width}
+        room={width}
         picked={null}
         pointed={inWindow(keys, pointed?.key)}
         style={{ left: `${left}px`, width: `${width}px`, height: `${top}px` }}
@@ -168,6 +169,7 @@ function Axes({ props, window, layout }: { props: MatrixViewProps; window: Windo
         tokens={queryTokens}
         start={rows[0]}
         pixels={cell.height}
+        room={height}
         picked={inWindow(rows, query)}
         pointed={inWindow(rows, pointed?.row)}
         style={{ top: `${top}px`, width: `${left}px`, height: `${height}px` }}
