@@ -136,7 +136,7 @@ describe("the table", () => {
     expect(text(".xw-view h3")).toBe("Statistics of 72 heads · click to pick");
     expect(header("Entropy").querySelector("button")?.title).toBe("Entropy: What Entropy is.");
     const [entropy] = kernel.statisticsValues(0)[0] as [number, number];
-    expect(cells(rows()[0])).toEqual(["Layer 0 · head 0", entropy.toFixed(2), "n/a"]);
+    expect(cells(rows()[0])).toEqual(["0 · 0", entropy.toFixed(2), "n/a"]);
     await vi.waitFor(() => expect(text(".xw-footer")).toContain("statistics of all heads · exact"));
     // Again: it is there already.
     for (const view of ["matrix", "table"]) {
@@ -150,7 +150,7 @@ describe("the table", () => {
     await show({ view: "table" });
     const values = kernel.statisticsValues(0).map(([entropy], row) => ({ entropy, row }));
     values.sort((a, b) => b.entropy - a.entropy);
-    const title = ({ row }: { row: number }) => `Layer ${Math.floor(row / 12)} · head ${row % 12}`;
+    const title = ({ row }: { row: number }) => `${Math.floor(row / 12)} · ${row % 12}`;
     sortBy("Entropy");
     await vi.waitFor(() => expect(header("Entropy").getAttribute("aria-sort")).toBe("descending"));
     expect(
@@ -161,20 +161,20 @@ describe("the table", () => {
     sortBy("Entropy");
     await vi.waitFor(() => expect(header("Entropy").getAttribute("aria-sort")).toBe("ascending"));
     expect(cells(rows()[0])[0]).toBe(title(values.at(-1) as (typeof values)[number]));
-    expect(header("Head").getAttribute("aria-sort")).toBe("none");
-    sortBy("Head");
-    await vi.waitFor(() => expect(cells(rows()[0])[0]).toBe("Layer 0 · head 0"));
+    expect(header("Layer · head").getAttribute("aria-sort")).toBe("none");
+    sortBy("Layer · head");
+    await vi.waitFor(() => expect(cells(rows()[0])[0]).toBe("0 · 0"));
   });
 
   it("picks a head by a click or by keys, and stays open", async () => {
     await show({ view: "table", layer: 0, head: 1 });
     const picked = () => cells(rows().find((row) => row.getAttribute("aria-selected") === "true"))[0];
-    expect(picked()).toBe("Layer 0 · head 1");
+    expect(picked()).toBe("0 · 1");
     ((rows()[5] as HTMLElement).lastElementChild as HTMLElement).click();
-    await vi.waitFor(() => expect(picked()).toBe("Layer 0 · head 5"));
+    await vi.waitFor(() => expect(picked()).toBe("0 · 5"));
     expect([model.traits.layer, model.traits.head, model.traits.view]).toEqual([0, 5, "table"]);
     press("ArrowDown");
-    await vi.waitFor(() => expect(picked()).toBe("Layer 0 · head 6"));
+    await vi.waitFor(() => expect(picked()).toBe("0 · 6"));
     sortBy("Entropy");
     await vi.waitFor(() => expect(header("Entropy").getAttribute("aria-sort")).toBe("descending"));
     press("Home");
@@ -182,7 +182,7 @@ describe("the table", () => {
     const active = table().getAttribute("aria-activedescendant") as string;
     expect(document.getElementById(active)).toBe(rows()[0]);
     await settled();
-    expect(text(".xw-overview > div + div h3")).toBe(picked());
+    expect(text(".xw-overview > div + div h3")).toBe("Layer 2 · head 8");
   });
 
   it("draws only the rows in sight of very many, and scrolls to the picked one", async () => {
@@ -193,7 +193,7 @@ describe("the table", () => {
     expect((el.querySelector(".xw-table-body") as HTMLElement).style.height).toBe(`${1200 * 26}px`);
     await vi.waitFor(() => expect(table().scrollTop).toBeGreaterThan(26 * (at - 20)));
     table().dispatchEvent(new Event("scroll"));
-    await vi.waitFor(() => expect(rows().map((row) => cells(row)[0])).toContain("Layer 30 · head 7"));
+    await vi.waitFor(() => expect(rows().map((row) => cells(row)[0])).toContain("30 · 7"));
     const row = rows().find((one) => one.dataset.row === String(at)) as HTMLElement;
     expect(row.style.top).toBe(`${26 * at}px`);
     expect(row.getAttribute("aria-rowindex")).toBe(String(at + 2));

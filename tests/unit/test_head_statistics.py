@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -220,6 +222,9 @@ def test_units_are_sinks_where_all_their_tokens_are(explorer: Any) -> None:
         check_table(
             values[2 + head, None], [plain_statistics(weights, tokens=[0, 1, 2], sinks=[2])]
         )
+    content, _ = table(explorer, lens={"units": "sentences"})
+    distance = next(one for one in content["columns"] if one["key"] == "distance")
+    assert (distance["unit"], distance["definition"][-13:]) == ("sentences", "in sentences.")
     # Here each token is a word.
     _, values = table(explorer, lens={"units": "words"})
     check_table(values, expected_of(explorer.live, tokens=ids_of(TEXT), sinks=SINKS))
@@ -381,3 +386,9 @@ def test_the_still_picture_of_a_long_input_is_quick(long_explorer: Any) -> None:
 def test_a_statistic_that_there_is_not_is_no_colouring(explorer: Any) -> None:
     with pytest.raises(traitlets.TraitError, match="grid_by"):
         explorer.grid_by = "beauty"
+
+
+def test_small_numbers_are_not_nothing() -> None:
+    column = COLUMNS[KEYS.index("first")]
+    for value, text in ((0.413, "0.41"), (0.00049, "4.9e−4"), (0.0, "0.00"), (math.inf, "inf")):
+        assert column.text(SimpleNamespace(first=value)) == text  # type: ignore[arg-type]

@@ -288,7 +288,7 @@ class AttentionAnswers(Answers):
             {
                 **look.content,
                 "unit": look.lens.unit(look.attention.source),
-                "statistics": statistics_message(self._statistics.get(look.place)),
+                "statistics": statistics_message(self._statistics.get(look.place), look.lens.units),
                 "footer": " · ".join(part for part in look.said if part),
                 "progress": progress,
             },

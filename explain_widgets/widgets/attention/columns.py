@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from explain_widgets.analysis.head_statistics import HeadStatistics
 
@@ -45,7 +45,7 @@ class Column:
         """The value as it is shown."""
         value = self.value(found)
         if value is not None:
-            return f"{value:.{self.decimals}f} {self.unit}".rstrip()
+            return f"{_written(value, self.decimals)} {self.unit}".rstrip()
         if found is None:
             return "…"
         is_self = found.previous is not None
@@ -57,6 +57,15 @@ class Column:
         if value is None:
             return math.nan
         return value if math.isfinite(value) else math.inf
+
+
+def _written(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    if value == 0 or not math.isfinite(value) or float(text) != 0:
+        return text
+    # Where there are many keys, or of gradients, all are small: they are not nothing.
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(power)}".replace("-", "−")
 
 
 _NO_SUM = "n/a where weights do not sum to one."
@@ -111,11 +120,25 @@ COLUMNS = (
 )
 """All of them, in the order in which they are shown."""
 
+
+def columns_in(units: str) -> tuple[Column, ...]:
+    """All columns as they are called where tokens are grouped into ``units``."""
+    return tuple(
+        replace(
+            column, unit=units, definition=column.definition.replace("in tokens", f"in {units}")
+        )
+        if column.unit == "tokens"
+        else column
+        for column in COLUMNS
+    )
+
+
 WEIGHTS = "weights"
 GRID_BY = (WEIGHTS, *(column.key for column in COLUMNS))
 """What the grid of heads can be coloured by: thumbnails of the weights, or a statistic."""
 
 
-def column_of(key: str) -> Column:
+def column_of(key: str, units: str) -> Column:
     """The column of a statistic; of ``"weights"``, which are none, that of the entropy."""
-    return next((column for column in COLUMNS if column.key == key), COLUMNS[0])
+    columns = columns_in(units)
+    return next((column for column in columns if column.key == key), columns[0])

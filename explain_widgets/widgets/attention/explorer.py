@@ -251,7 +251,7 @@ class AttentionExplorer(LayerExplorer):
 
     def _table_figure(self, quick: bool = False) -> matplotlib.figure.Figure:
         table, sample = self._table(quick), self.live.samples[self.sample].title
-        return table_figure(table, self.grid_by, sample, [self._lens().note], self.colormap)
+        return table_figure(table, self.grid_by, sample, self._lens(), self.colormap)
 
     def _still_figure(self) -> matplotlib.figure.Figure:
         if self.view == "table":

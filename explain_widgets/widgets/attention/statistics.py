@@ -18,7 +18,7 @@ from explain_widgets.export.heads import heads_figure
 from explain_widgets.live.attention import AttentionLayer
 from explain_widgets.live.head_statistics import HeadSummary
 from explain_widgets.live.model import LiveModel
-from explain_widgets.widgets.attention.columns import COLUMNS, column_of
+from explain_widgets.widgets.attention.columns import COLUMNS, column_of, columns_in
 from explain_widgets.widgets.attention.lens import Counted, Lens, Lenses
 from explain_widgets.widgets.attention.words import sampled
 from explain_widgets.widgets.protocol import Reply
@@ -181,7 +181,7 @@ class HeadNumbers:
         progress = f"{done} of {count} heads, {100 * table.share:.0f} %"
         return Reply(
             {
-                "columns": [asdict(column) for column in COLUMNS],
+                "columns": [asdict(column) for column in columns_in(lens.units)],
                 "done": done,
                 "note": table.note,
                 "footer": " · ".join(part for part in said if part),
@@ -191,13 +191,13 @@ class HeadNumbers:
         )
 
 
-def table_figure(table: HeadTable, key: str, sample: str, said: list[str], colormap: str) -> Figure:
-    """One statistic of all heads of a sample as a figure; ``said``: what its title also says."""
-    column = column_of(key)
-    values = table.values[:, COLUMNS.index(column)]
+def table_figure(table: HeadTable, key: str, sample: str, lens: Lens, colormap: str) -> Figure:
+    """One statistic of all heads of a sample as a figure."""
+    column = column_of(key, lens.units)
+    values = table.values[:, columns_in(lens.units).index(column)]
     borders = np.cumsum([layer.heads for layer in table.layers])[:-1]
     absent = "" if np.isfinite(values).all() else f"hatched: {column.absent or 'not finite'}"
-    parts = [f"{column.name} · {sample}", *said, table.note and f"from {table.note}", absent]
+    parts = [f"{column.name} · {sample}", lens.note, table.note and f"from {table.note}", absent]
     title = "\n".join(part.rstrip(".") for part in parts if part)
     label = f"{column.name} ({column.unit})" if column.unit else column.name
     return heads_figure(np.split(values, borders), title, label, colormap)

@@ -11,7 +11,7 @@ from explain_widgets.analysis.head_statistics import HeadStatistics
 from explain_widgets.analysis.score_steps import Span
 from explain_widgets.live.attention import AttentionLayer, ImageGrid
 from explain_widgets.live.samples import Sample, Token
-from explain_widgets.widgets.attention.columns import COLUMNS
+from explain_widgets.widgets.attention.columns import columns_in
 
 
 def head_name(head: Head, source: str = "") -> str:
@@ -56,13 +56,13 @@ def sampled(every: int) -> str:
     return "" if every == 1 else f"1 of {every} queries"
 
 
-def statistics_message(found: HeadStatistics | None) -> list[dict[str, Any]]:
+def statistics_message(found: HeadStatistics | None, units: str) -> list[dict[str, Any]]:
     """The statistics of a head as they are sent: with their definitions, and as shown.
 
     None: they are not there yet.
     """
     rows = []
-    for column in COLUMNS:
+    for column in columns_in(units):
         value = column.value(found)
         is_absent = value is None and found is not None
         rows.append(

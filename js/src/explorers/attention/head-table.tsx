@@ -15,7 +15,7 @@ import {
 import type { AttentionStore } from "./store";
 
 const headersOf = ({ columns }: HeadTable): TableColumn[] => [
-  { key: null, short: "Head", unit: "", title: "As the model has them" },
+  { key: null, short: "Layer · head", unit: "", title: "As the model has them" },
   ...columns.map((column) => ({ ...column, title: `${column.name}: ${column.definition}` })),
 ];
 
@@ -31,6 +31,7 @@ interface RowProps {
 }
 
 function Row({ id, table, row, at, picked, largest }: RowProps) {
+  const place = table.heads[row] as Place;
   return (
     <div
       id={`${id}-${row}`}
@@ -42,8 +43,8 @@ function Row({ id, table, row, at, picked, largest }: RowProps) {
       aria-selected={picked}
       data-row={row}
     >
-      <span role="rowheader" tabIndex={-1}>
-        {headTitle(table.heads[row] as Place)}
+      <span role="rowheader" tabIndex={-1} aria-label={headTitle(place)} title={headTitle(place)}>
+        {`${place.layer} · ${place.head}`}
       </span>
       {table.columns.map((described, column) => {
         const { key, name } = described;
@@ -97,7 +98,7 @@ function Rows({ store, table }: { store: AttentionStore; table: HeadTable }) {
   return (
     <div
       ref={box}
-      class="xw-table"
+      class="xw-table xw-head-table"
       style={{ "--xw-columns": table.columns.length }}
       role="grid"
       tabIndex={0}

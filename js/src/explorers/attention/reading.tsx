@@ -1,5 +1,5 @@
 import { Segmented } from "../../controls/segmented";
-import { short } from "../../marks/numbers";
+import { digits, short } from "../../marks/numbers";
 import { named, shown, strongest, tip } from "../../marks/tokens";
 import { Ablation } from "./ablation";
 import { Differences } from "./differences";
@@ -40,6 +40,8 @@ function Strongest({ picture, direction }: { picture: Picture; direction: Direct
   if (weights === null) return null;
   const ranked = strongest(weights, span, STRONGEST);
   const largest = ranked[0]?.value ?? 0;
+  // Three decimals would say little of gradients, which are small.
+  const text = largest < 0.01 ? digits : short;
   return (
     <>
       <h3>{`Strongest ${direction === "from" ? "keys" : "queries"}${picture.compared === null ? "" : " of A"}`}</h3>
@@ -52,7 +54,7 @@ function Strongest({ picture, direction }: { picture: Picture; direction: Direct
             <span class="xw-track">
               <i style={{ width: `${largest > 0 ? (100 * value) / largest : 0}%` }} />
             </span>
-            <span class="xw-number">{short(value)}</span>
+            <span class="xw-number">{text(value)}</span>
           </li>
         ))}
       </ol>
