@@ -397,6 +397,12 @@ describe("what goes wrong", () => {
     expect(model.traits.ablated).toEqual([[2, 7, "zero"]]);
     expect(model.ofKind("head").at(-1)?.selection).toMatchObject({ lens: { ablated: [[2, 7, "zero"]] } });
     expect(text(".xw-ablation")).toContain("Layer 2 · head 7");
+    const crossedOut = () => el.querySelectorAll<HTMLElement>(".xw-grid .xw-crossed-out");
+    expect(crossedOut()).toHaveLength(1);
+    expect(crossedOut()[0]?.style.left).toBe(`${(100 * 7) / 12}%`);
+    expect(el.querySelector(".xw-grid canvas")?.getAttribute("aria-label")).toContain(
+      "without layer 2, head 7",
+    );
     expect(text(".xw-ablation")).toContain("“it” (22)");
     const cells = [...el.querySelectorAll(".xw-change tbody tr")].map((row) => row.textContent);
     expect(cells).toEqual(["cat0.7500.400", "dog0.2500.600"]);
@@ -413,6 +419,7 @@ describe("what goes wrong", () => {
     await vi.waitFor(() => expect(model.traits.ablated).toEqual([]));
     await settled();
     expect(el.querySelector(".xw-ablation")).toBeNull();
+    expect(crossedOut()).toHaveLength(0);
   });
 
   it("what is shown of the weights is asked for with everything, words as other positions", async () => {

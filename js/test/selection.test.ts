@@ -5,10 +5,12 @@ import {
   keepWindow,
   linesWindow,
   neededWindow,
+  pageIn,
   thumbnailSize,
 } from "../src/explorers/attention/selection";
 import type { Layer, Lens, SampleContent, Selection } from "../src/explorers/attention/types";
 import { WeightCache } from "../src/explorers/attention/weights";
+import type { Window } from "../src/marks/viewport";
 
 const layer = (heads: number, rows: [number, number], columns = rows): Layer => ({
   ...{
@@ -83,6 +85,18 @@ describe("head requests", () => {
     expect(asked.keys).toEqual([0, 512]);
     expect(asked.rows?.[0]).toBeLessThanOrEqual(1000);
   });
+  it("turn the lines to the picked query where it is in sight, else to where the matrix is", () => {
+    const all = layer(1, [0, 1000]);
+    const window: Window = { rows: [436.5, 564], keys: [0, 1000] };
+    expect(pageIn(all, window, 500)).toBe(484);
+    expect(pageIn(all, window, 440)).toBe(436);
+    expect(pageIn(all, window, 900)).toBe(436);
+    expect(pageIn(all, window, null)).toBe(436);
+    expect(pageIn(all, null, 500)).toBe(484);
+    expect(pageIn(all, null, null)).toBeNull();
+    expect(pageIn(layer(1, [100, 1000]), { rows: [150, 400], keys: [100, 1000] }, 300)).toBe(184);
+  });
+
   it("ask lines for their window only, the last one whole", () => {
     expect(linesWindow(layer(1, [0, 1000]), 990)).toEqual({ rows: [936, 1000], keys: [936, 1000] });
     expect(linesWindow(layer(1, [0, 1000], [0, 20]), 64)).toEqual({ rows: [64, 128], keys: [0, 20] });

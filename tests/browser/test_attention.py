@@ -443,6 +443,8 @@ def test_a_long_input_is_a_map_from_all_of_it_to_single_weights(show):
     expect(explorer.get_by_role("region", name="Reading")).to_contain_text("word499")
     explorer.get_by_text("Lines", exact=True).click()
     expect(explorer.locator(".xw-pages")).to_contain_text("of 8,001")
+    found = explorer.locator(".xw-lines").get_by_text("word499", exact=True)
+    expect(found.first).to_be_visible()
     page.run("long_live.close()")
 
 
@@ -556,6 +558,62 @@ def test_two_heads_are_compared_side_by_side_and_as_a_difference(shown):
     assert float(c.replace("−", "-")) == pytest.approx(float(a) - float(b), abs=1e-6)
     page.run("explorer.compared = None")
     wait_drawn(explorer, layer=3, head=6)
+
+
+def test_ablated_heads_change_the_picture_and_are_put_back_with_one_click(shown):
+    page, explorer = shown
+    explorer.get_by_role("button", name="Ablate head").click()
+    slider(explorer).fill("3")
+    wait_drawn(explorer, head=3)
+    explorer.get_by_role("button", name="Ablate head").click()
+    reading = explorer.get_by_role("region", name="Reading")
+    expect(reading).to_contain_text("Without these 2 heads")
+    expect(explorer.locator(".xw-grid .xw-crossed-out")).to_have_count(2)
+    # What they change is seen in the layers above, and in the output.
+    slider(explorer, "Layer").fill("4")
+    wait_drawn(explorer, layer=4, head=3)
+    page.ready(explorer)
+    page.run("out = [[2, 7, 'zero'], [2, 3, 'zero']]")
+    assert page.run("explorer.ablated == out") == "True"
+    without = weights_of(page, "live.attention(4, 0, ablate=out).weights(3)")
+    plain = weights_of(page, "live.attention(4, 0).weights(3)")
+    assert np.abs(without - plain).max() > 1e-3
+    assert_cells(page, matrix(explorer), weights_picture(without, "linear").levels, "Blues")
+    cosine = (
+        "a, b = (live.output(0, **kw).last_hidden_state.double().flatten()"
+        " for kw in ({}, {'ablate': out}))\n"
+        "print(float(torch.cosine_similarity(a, b, 0)))"
+    )
+    told = float(reading.get_by_text(re.compile(r"^0\.9\d+$")).inner_text())
+    assert told == pytest.approx(float(page.run("import torch\n" + cosine)), abs=1e-5)
+    explorer.get_by_role("button", name="Put all back").click()
+    page.ready(explorer)
+    expect(explorer.locator(".xw-grid .xw-crossed-out")).to_have_count(0)
+    assert_cells(page, matrix(explorer), weights_picture(plain, "linear").levels, "Blues")
+    assert page.run("explorer.ablated") == "[]"
+
+
+def test_sinks_are_hidden_and_tokens_grouped_into_words(shown):
+    page, explorer = shown
+    plain = weights_of(page, "live.attention(2, 0).weights(7)")
+    explorer.get_by_role("checkbox", name="Hide sinks").check()
+    page.ready(explorer)
+    expect(explorer.locator(".xw-footer")).to_contain_text("sinks hidden, the rest rescaled")
+    rest = plain.copy()
+    rest[:, [0, -2, -1]] = 0  # [CLS], the full stop and [SEP]
+    rest /= rest.sum(1, keepdims=True)
+    shown_weights = weights_of(page, "explorer.data()['weights']")
+    np.testing.assert_allclose(shown_weights, rest, atol=1e-6)
+    assert_cells(page, matrix(explorer), weights_picture(shown_weights, "linear").levels, "Blues")
+    explorer.get_by_role("checkbox", name="Hide sinks").uncheck()
+    explorer.get_by_label("By", exact=True).select_option("sentences")
+    page.ready(explorer)
+    grouped = weights_of(page, "explorer.data()['weights']")
+    assert_cells(page, matrix(explorer), weights_picture(grouped, "linear").levels, "Blues")
+    spans = [slice(0, 1), slice(1, -1), slice(-1, None)]
+    blocks = [[plain[rows, keys].sum(1).mean() for keys in spans] for rows in spans]
+    np.testing.assert_allclose(grouped, blocks, atol=1e-6)
+    expect(explorer.locator(".xw-overview")).to_contain_text("sentences")
 
 
 def weights_of(page: Notebook, code: str) -> np.ndarray:

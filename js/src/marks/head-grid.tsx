@@ -17,6 +17,8 @@ interface HeadGridProps {
   head: number | null;
   /** Another head that is marked, as null of all of a layer; null: none. */
   other?: { layer: number; head: number | null } | null;
+  /** Heads that are crossed out: the model runs without them. */
+  ablated?: { layer: number; head: number }[];
   disabled: boolean;
   onPick(layer: number, head: number, event: Event): void;
   /** The pointer is at a head, or at none. */
@@ -82,11 +84,11 @@ interface FrameProps {
   mosaic: Mosaic;
   layer: number;
   head: number | null;
-  dashed?: boolean;
+  kind?: string;
 }
 
 /** A frame around the picked thumbnail, or around the layer whose heads are combined. */
-function Frame({ mosaic, layer, head, dashed = false }: FrameProps) {
+function Frame({ mosaic, layer, head, kind = "xw-frame" }: FrameProps) {
   const columns = columnsOf(mosaic);
   const rows = mosaic.counts.length;
   const style = {
@@ -95,11 +97,12 @@ function Frame({ mosaic, layer, head, dashed = false }: FrameProps) {
     width: percent((head === null ? (mosaic.counts[layer] ?? 1) : 1) / columns),
     height: percent(1 / rows),
   };
-  return <div class={dashed ? "xw-frame xw-dashed" : "xw-frame"} style={style} />;
+  return <div class={kind} style={style} />;
 }
 
 function Thumbnails(props: HeadGridProps) {
   const { mosaic, cells, table, absent, describe, layerNames, layer, head, other = null } = props;
+  const { ablated = [] } = props;
   const { disabled, onPick, onPoint } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   usePainted(canvas, mosaic, cells, table, absent);
@@ -129,12 +132,13 @@ function Thumbnails(props: HeadGridProps) {
   };
   const picked = placeName(layer, head);
   const marked = other === null ? "" : `; compared with ${placeName(other.layer, other.head)}`;
+  const out = ablated.map((place) => `; without ${placeName(place.layer, place.head)}`).join("");
   return (
     <canvas
       ref={canvas}
       tabIndex={disabled ? -1 : 0}
       role="grid"
-      aria-label={`All heads: ${picked} is picked${marked}; arrow keys pick another`}
+      aria-label={`All heads: ${picked} is picked${marked}${out}; arrow keys pick another`}
       aria-rowcount={mosaic.counts.length}
       aria-colcount={columnsOf(mosaic)}
       aria-disabled={disabled}
@@ -155,7 +159,7 @@ function Thumbnails(props: HeadGridProps) {
 
 /** All heads as one canvas: row = layer, column = head; click or arrow keys to pick. */
 export function HeadGrid(props: HeadGridProps) {
-  const { mosaic, layer, head, other = null } = props;
+  const { mosaic, layer, head, other = null, ablated = [] } = props;
   const { width, height } = mosaicSize(mosaic);
   const columns = columnsOf(mosaic);
   const rows = mosaic.counts.length;
@@ -165,7 +169,10 @@ export function HeadGrid(props: HeadGridProps) {
       <Numbers count={rows} every={Math.ceil(columns / 20)} picked={layer} axis="row" />
       <div class="xw-grid-box">
         <Thumbnails {...props} />
-        {other !== null && <Frame mosaic={mosaic} {...other} dashed />}
+        {ablated.map((place) => (
+          <Frame key={`${place.layer} ${place.head}`} mosaic={mosaic} {...place} kind="xw-crossed-out" />
+        ))}
+        {other !== null && <Frame mosaic={mosaic} {...other} kind="xw-frame xw-dashed" />}
         {layer < rows && <Frame mosaic={mosaic} layer={layer} head={head} />}
       </div>
     </div>

@@ -4,6 +4,7 @@ import { ColourBar } from "../../marks/colour-bar";
 import { HeadGrid } from "../../marks/head-grid";
 import { FLAT, flatCells } from "../../marks/mosaic";
 import type { Place } from "./ahead";
+import { ablatedPlaces } from "./selection";
 import { columnOf, type HeadTable, headTitle, levelsOf, rangeOf, rowOf, textOf, WEIGHTS } from "./statistics";
 import type { AttentionStore } from "./store";
 
@@ -58,6 +59,7 @@ function Heads({ store, statistics, table, column }: HeadsProps) {
       <HeadGrid
         {...{ mosaic, cells, table, absent, describe, layer, head }}
         layerNames={layers.map(({ name }) => name)}
+        ablated={ablatedPlaces(selection)}
         disabled={lost !== null}
         onPick={(layer, head, event) => store.move({ layer, head }, event)}
         onPoint={(place) => {

@@ -3,6 +3,7 @@ import { useUniqueId } from "../../controls/use-unique-id";
 import { HeadGrid } from "../../marks/head-grid";
 import { ColouredHeads, GridBy } from "./coloured-heads";
 import { otherOf } from "./comparison";
+import { ablatedPlaces } from "./selection";
 import { WEIGHTS } from "./statistics";
 import type { AttentionStore } from "./store";
 import type { Head, Layer, Statistic } from "./types";
@@ -56,6 +57,7 @@ function Thumbnails({ store }: { store: AttentionStore }) {
         layer={Math.min(selection.layer, mosaic.counts.length - 1)}
         head={single(selection.head)}
         other={other?.model === 0 ? { layer: other.layer, head: single(other.head) } : null}
+        ablated={ablatedPlaces(selection)}
         disabled={lost !== null}
         onPick={(layer, head, event) => store.move({ layer, head }, event)}
         onPoint={(place) => store.point(place)}

@@ -1,6 +1,7 @@
 import type { Token } from "../../marks/tokens";
 import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
 import type { How } from "../shared/change";
+import type { Place } from "./ahead";
 import type {
   Ablated,
   Direction,
@@ -85,6 +86,14 @@ const page = (full: Span, first: number): Span => {
 /** The page of the lines that begins a little before a position. */
 export const pageAt = ({ rows }: Layer, position: number) => Math.max(0, position - rows[0] - LINES / 4);
 
+/** The page of the lines for the part of the matrix looked at: the picked query is on it if it is in there. */
+export function pageIn(layer: Layer, window: Window | null, query: number | null): number | null {
+  const first = window === null ? null : Math.floor(window.rows[0]) - layer.rows[0];
+  const [start, stop] = window?.rows ?? layer.rows;
+  if (query === null || query < start || query >= stop) return first;
+  return Math.max(pageAt(layer, query), first ?? 0);
+}
+
 /** Positions of the tokens with which a text begins, capitals or not; it may go over several tokens. */
 export function occurrences(tokens: Token[], [start, stop]: Span, text: string): number[] {
   const wanted = text.trim().toLowerCase();
@@ -150,6 +159,10 @@ export const lensOf = ({ measure, units, hide_sinks, ablated, target }: Lens): L
 export function howAblated(ablated: Ablated[], layer: number, head: Head): How | null {
   return ablated.find((one) => one[0] === layer && one[1] === head)?.[2] ?? null;
 }
+
+/** Where the ablated heads are. */
+export const ablatedPlaces = ({ ablated }: Selection): Place[] =>
+  ablated.map(([layer, head]) => ({ layer, head }));
 
 /** The ablated heads with one more, in another way, or (null) one less. */
 export function withAblated(ablated: Ablated[], layer: number, head: number, how: How | null): Ablated[] {

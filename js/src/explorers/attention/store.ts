@@ -21,6 +21,7 @@ import {
   neededWindow,
   occurrences,
   pageAt,
+  pageIn,
   pictureSuffices,
   thumbnailSize,
   withAblated,
@@ -285,9 +286,8 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   private turnTo({ view, query }: Selection): void {
     const { picture, window } = this.state;
     if (view !== "lines" || picture === null) return;
-    const { layer } = picture;
-    if (window !== null) this.update({ page: Math.floor(window.rows[0]) - layer.rows[0] });
-    else if (query !== null) this.update({ page: pageAt(layer, query) });
+    const page = pageIn(picture.layer, window, query);
+    if (page !== null) this.update({ page });
   }
 
   private askSample(began: number): void {
