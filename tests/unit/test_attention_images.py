@@ -196,6 +196,29 @@ def test_windows_of_other_models() -> None:
     assert weights[1 * 12 + 1].nonzero().flatten().tolist() == [13, 14, 15, 25, 26, 27]
 
 
+def test_keys_of_a_pyramid_are_the_image_more_coarsely() -> None:
+    live = xw.LiveModel(small_model("segformer"), {"pixel_values": picture(64, 96)})
+    fine, coarse = ImageGrid(0, 16, 24, 16, 24), ImageGrid(0, 2, 3, 2, 3)
+    layer = live.attention_layers()[0]
+    assert (layer.queries, layer.query_grid) == (16 * 24, fine)
+    assert (layer.keys, layer.key_grid) == (2 * 3, coarse)
+    # Learned queries are no patches, as many as they may be.
+    assert xw.LiveModel(Latents(), picture(64, 96)).attention_layers()[0].query_grid is None
+
+
+class Latents(nn.Module):
+    """Ten by fifteen queries of its own, which look at four by six patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 16, 16)
+        self.latents = nn.Parameter(torch.randn(1, 1, 150, 8))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.embed(image).flatten(2).mT[None]
+        return F.scaled_dot_product_attention(self.latents, x, x)
+
+
 def test_the_widget_gets_the_picture_and_where_patches_lie_on_it() -> None:
     model = small_model("vit")
     live = xw.LiveModel(model, {"pixel_values": picture()})

@@ -100,9 +100,18 @@ class _Place:
                 attention = windowed_attention(replace(attention, note=layer.note), places)
             return layer, attention
         in_vision = self._patches.sees_image(layer.name)
-        query = self._patches.grid(layer.queries, in_vision and layer.kind == "self")
+        is_of_image = layer.kind == "self" or self._is_reduced(layer)
+        query = self._patches.grid(layer.queries, in_vision and is_of_image)
         key = self._patches.grid(layer.keys, in_vision or layer.kind == "cross")
         return replace(layer, query_grid=query, key_grid=key), attention
+
+    def _is_reduced(self, layer: AttentionLayer) -> bool:
+        """Whether the keys are the queries' image, coarser (pyramids: Wang et al. 2021)."""
+        fine, coarse = map(self._patches.of_length, (layer.queries, layer.keys))
+        if fine is None or coarse is None or layer.queries <= layer.keys:
+            return False
+        (down, over_down), (right, over_right) = map(divmod, fine, coarse)
+        return down == right and over_down == over_right == 0
 
     def _windows(self, layer: AttentionLayer) -> tuple[Tensor, ImageGrid] | None:
         if layer.queries != layer.keys:
