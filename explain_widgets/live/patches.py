@@ -33,7 +33,7 @@ class Patches:
         assert image is not None
         self._rows = {row.name: row for row in rows}
         self._image: Shape = tuple(image.shape)
-        self.grids = _patch_grids(self._rows.values(), self._image)
+        self.grids = _patch_grids(self._rows.values(), self._image, _drops_patches(module))
         self._texts = text_lengths(inputs)
         self._in_text = image_tokens(module, inputs)
 
@@ -85,18 +85,29 @@ def around(name: str) -> Iterable[str]:
     yield ""
 
 
-def _patch_grids(rows: Iterable[ModuleRow], image: Shape) -> list[tuple[int, int]]:
-    """Sizes in patches that an image may have in a model: of feature maps, halved and halved."""
+def _drops_patches(module: nn.Module) -> bool:
+    """Whether it goes on with some of the patches, drawn at random (masked autoencoders)."""
+    ratio: Any = getattr(getattr(module, "config", None), "mask_ratio", 0)
+    return isinstance(ratio, (int, float)) and ratio > 0
+
+
+def _patch_grids(
+    rows: Iterable[ModuleRow], image: Shape, is_whole: bool = False
+) -> list[tuple[int, int]]:
+    """Sizes in patches that an image may have in a model: of feature maps, halved and halved.
+
+    ``is_whole``: of feature maps alone, since fewer patches are not the whole image.
+    """
     height, width = image[2:]
     maps = [shape[2:] for row in rows for shape in row.output_shapes if len(shape) == 4]
     by_division = [(height // n, width // n) for n in range(4, min(height, width) + 1)]
     exact = [grid for n, grid in enumerate(by_division, 4) if height % n == 0 and width % n == 0]
     found: dict[tuple[int, int], None] = {}
-    for high, wide in [*((m[0], m[1]) for m in maps), *exact]:
+    for high, wide in [*((m[0], m[1]) for m in maps), *([] if is_whole else exact)]:
         # A map keeps the sides of its image: others are windows, or heads of scores.
         if abs(high * width - wide * height) > max(height, width):
             continue
-        for halved in range(min(high, wide).bit_length() - 1):
+        for halved in range(1 if is_whole else min(high, wide).bit_length() - 1):
             found.setdefault((-(-high >> halved), -(-wide >> halved)))
     return list(found)
 

@@ -43,6 +43,16 @@ def test_images_that_are_not_square() -> None:
     assert live.attention_layers()[0].key_grid == ImageGrid(1, 4, 8, 4, 8)
 
 
+def test_some_patches_drawn_at_random_are_no_image() -> None:
+    """A quarter of four by four patches are as many as two by two, which they are not."""
+    model = small_model("vit_mae")
+    layer = xw.LiveModel(model, {"pixel_values": picture()}).attention_layers()[0]
+    assert (layer.queries, layer.query_grid, layer.key_grid) == (1 + 4, None, None)
+    model.config.mask_ratio = model.embeddings.config.mask_ratio = 0.0
+    layer = xw.LiveModel(model, {"pixel_values": picture()}).attention_layers()[0]
+    assert layer.query_grid == layer.key_grid == ImageGrid(1, 4, 4, 4, 4)
+
+
 def test_text_is_no_image_and_an_image_no_text() -> None:
     model = small_model("clip")
     for layer in xw.LiveModel(model, inputs_of(model)).attention_layers():
