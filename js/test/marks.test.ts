@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { paint, strength } from "../src/marks/colour";
 import { keptInside, labelRoom, niceStep, thinLabels } from "../src/marks/labels";
-import { mosaicSize, moveBy, paintMosaic, thumbnailAt } from "../src/marks/mosaic";
+import { mosaicSize, moveBy, paintMosaic, shownRatio, thumbnailAt } from "../src/marks/mosaic";
 import { exact, short } from "../src/marks/numbers";
 import { excerpt, named, shown, strongest, type Token } from "../src/marks/tokens";
 
@@ -35,6 +35,11 @@ describe("paint", () => {
 
 describe("the grid of heads", () => {
   const mosaic = { counts: [4, 2], height: 8, width: 8 };
+  it("is shown as it is, and where thumbnails are threads at most twice as wide as high", () => {
+    expect(shownRatio(mosaic)).toBe(4 / 2);
+    expect(shownRatio({ ...mosaic, height: 1, width: 32 })).toBe((2 * 4) / 2);
+    expect(shownRatio({ ...mosaic, height: 32, width: 1 })).toBe((0.5 * 4) / 2);
+  });
   it("finds the thumbnail under a pointer, and none beside them", () => {
     expect(thumbnailAt(mosaic, 0.3, 0.2)).toEqual({ row: 0, column: 1 });
     expect(thumbnailAt(mosaic, 0.6, 0.9)).toBeNull();

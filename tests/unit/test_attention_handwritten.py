@@ -233,12 +233,26 @@ class Logits(nn.Module):
         return (x @ x.mT).softmax(-1).argmax(-1)
 
 
+class SoftEmbedding(nn.Module):
+    """Activations are compared, and what is weighed is a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.embeddings = nn.Parameter(torch.randn(POSITIONS, CHANNELS))
+
+    def forward(self, x):
+        return (x @ x.mT).softmax(-1) @ self.embeddings
+
+
 class LinearAttention(nn.Module):
     def forward(self, x):
         return x.softmax(-1) @ (x.softmax(-2).mT @ x)
 
 
-@pytest.mark.parametrize("decoy", [Classifier, Router, Codebook, Logits, LinearAttention])
+DECOYS = [Classifier, Router, Codebook, Logits, SoftEmbedding, LinearAttention]
+
+
+@pytest.mark.parametrize("decoy", DECOYS)
 def test_other_softmaxes_are_no_attention(decoy):
     live = xw.LiveModel(decoy(), torch.randn(1, POSITIONS, CHANNELS))
     with pytest.raises(xw.NoAttentionError, match="softmaxes over products of activations"):

@@ -1,7 +1,7 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { ColourTable } from "./colour";
-import { columnsOf, type Mosaic, mosaicSize, moveBy, paintMosaic, thumbnailAt } from "./mosaic";
+import { columnsOf, type Mosaic, mosaicSize, moveBy, paintMosaic, shownRatio, thumbnailAt } from "./mosaic";
 
 interface HeadGridProps {
   mosaic: Mosaic;
@@ -160,11 +160,10 @@ function Thumbnails(props: HeadGridProps) {
 /** All heads as one canvas: row = layer, column = head; click or arrow keys to pick. */
 export function HeadGrid(props: HeadGridProps) {
   const { mosaic, layer, head, other = null, ablated = [] } = props;
-  const { width, height } = mosaicSize(mosaic);
   const columns = columnsOf(mosaic);
   const rows = mosaic.counts.length;
   return (
-    <div class="xw-grid" style={{ "--xw-columns": columns, "--xw-ratio": `${width} / ${height}` }}>
+    <div class="xw-grid" style={{ "--xw-columns": columns, "--xw-ratio": shownRatio(mosaic) }}>
       <Numbers count={columns} every={Math.ceil(columns / 16)} picked={head} axis="column" />
       <Numbers count={rows} every={Math.ceil(columns / 20)} picked={layer} axis="row" />
       <div class="xw-grid-box">

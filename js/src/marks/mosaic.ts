@@ -20,6 +20,14 @@ export function mosaicSize(mosaic: Mosaic): { width: number; height: number } {
   };
 }
 
+/** Width by height at which a mosaic is shown: few queries of many keys (or many of few) are no threads. */
+export function shownRatio(mosaic: Mosaic): number {
+  const { width, height } = mosaicSize(mosaic);
+  const [columns, rows] = [columnsOf(mosaic), mosaic.counts.length];
+  const one = width / columns / (height / rows);
+  return (Math.max(0.5, Math.min(2, one)) * columns) / rows;
+}
+
 /** Pixels a side of a thumbnail in a single colour. */
 export const FLAT = 12;
 
