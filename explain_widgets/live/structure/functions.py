@@ -36,19 +36,21 @@ class TorchFunction(NamedTuple):
     may_hand_on: bool = False
 
 
-def function_of(function: Any) -> TorchFunction | None:
-    """What a function mode was told of; None: it only asks something of a tensor.
+class _Functions(dict[Any, TorchFunction | None]):
+    """Functions of torch, each looked up when it is first asked for."""
 
-    Examples
-    --------
-    >>> import torch
-    >>> function_of(torch.Tensor.__iadd__).name, function_of(torch.Tensor.shape.__get__)
-    ('add_', None)
-    """
-    found = _FUNCTIONS.get(function, _UNKNOWN)
-    if found is _UNKNOWN:
-        found = _FUNCTIONS[function] = _looked_up(function)
-    return found
+    def __missing__(self, function: Any) -> TorchFunction | None:
+        found = self[function] = _looked_up(function)
+        return found
+
+
+FUNCTIONS = _Functions()
+"""What a function mode was told of; None: it only asks something of a tensor.
+
+>>> import torch
+>>> FUNCTIONS[torch.Tensor.__iadd__].name, FUNCTIONS[torch.Tensor.shape.__get__]
+('add_', None)
+"""
 
 
 def _looked_up(function: Any) -> TorchFunction | None:
@@ -73,9 +75,6 @@ def _looked_up(function: Any) -> TorchFunction | None:
         return TorchFunction(name, formula)
     return TorchFunction(name, None, may_hide_flops(name, function), name in _CONVERSIONS)
 
-
-_UNKNOWN = TorchFunction("")
-_FUNCTIONS: dict[Any, TorchFunction | None] = {}
 
 _CONVERSION_NAMES = "bfloat16 contiguous cpu cuda double float half int long to type type_as"
 _CONVERSIONS = frozenset(_CONVERSION_NAMES.split())

@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from explain_widgets.live.modules import Shape, memory
+from explain_widgets.live.modules import Shape, flat_tensors, memory
 from explain_widgets.live.structure.stored import own_tensors
 from explain_widgets.live.structure.trace import OUTSIDE, Origin, TracedTensor
 
 # Plain tuples in the place of classes: they are made for every tensor of a forward.
 _Known: TypeAlias = tuple["weakref.ref[Tensor]", int, int]
 """A tensor that was seen: its object, its number, and its version when it got that."""
-_Seen: TypeAlias = tuple[Any, torch.dtype, torch.device, Origin, int, str]
+_Seen: TypeAlias = tuple[Shape, torch.dtype, torch.device, Origin, int, str]
 """What becomes a `TracedTensor`."""
 
 
@@ -40,6 +40,7 @@ class Numbering:
         self, modules: Iterable[tuple[str, nn.Module]], inputs: Iterable[tuple[str, Tensor]]
     ) -> None:
         self._tensors: list[_Seen] = []
+        self._shapes: dict[Shape, Shape] = {}  # one tuple for all tensors of a shape
         self._known: dict[int, _Known] = {}
         self._written: dict[int, int] = {}  # address of a memory → number of what wrote there last
         self._recent: deque[_Known] = deque(maxlen=_RECENT)
@@ -61,28 +62,34 @@ class Numbering:
 
     def tensors(self) -> list[TracedTensor]:
         """What has a number, by it."""
-        return [TracedTensor(tuple(seen[0]), *seen[1:]) for seen in self._tensors]
+        return [*map(TracedTensor._make, self._tensors)]
 
     def shapes(self, numbers: Iterable[int]) -> tuple[Shape, ...]:
         """Shapes of tensors by their numbers."""
-        return tuple(tuple(self._tensors[number][0]) for number in numbers)
+        return tuple(self._tensors[number][0] for number in numbers)
 
     def is_known(self, tensor: Tensor) -> bool:
         """Whether a tensor has a number."""
         known = self._known.get(id(tensor))
         return known is not None and known[0]() is tensor
 
-    def all(self, tensors: Iterable[Tensor]) -> list[int]:
-        """The numbers of tensors as they are now."""
+    def among(self, values: Iterable[Any]) -> list[int]:
+        """The numbers of the tensors among values, as they are now, in order and in containers."""
+        # Written for speed: the arguments of every operation come here.
         numbers = []
-        for tensor in tensors:
-            known = self._known.get(id(tensor))
-            if known is None or known[0]() is not tensor:
-                numbers.append(self._first_seen(tensor))
-            elif known[2] == _version(tensor):
-                numbers.append(known[1])
-            else:
-                numbers.append(self._rewritten(tensor, known))
+        for value in values:
+            if isinstance(value, Tensor):
+                known = self._known.get(id(value))
+                if known is None or known[0]() is not value:
+                    numbers.append(self._first_seen(value))
+                elif known[2] == _version(value):
+                    numbers.append(known[1])
+                else:
+                    numbers.append(self._rewritten(value, known))
+            elif type(value) in _SEQUENCES:
+                numbers += self.among(value)
+            elif type(value) not in _PLAIN:
+                numbers += self.among(flat_tensors(value))
         return numbers
 
     def _rewritten(self, tensor: Tensor, known: _Known) -> int:
@@ -97,9 +104,9 @@ class Numbering:
         before = self._known.get(id(tensor))
         number = self._add(tensor, "operation", operation, "")
         known = self._known[id(tensor)]
+        self._recent.append(known)
         if before is not None and before[2] != known[2] and before[0]() is tensor:
             self._written[memory(tensor)] = number
-        self._recent.append(known)
         return number
 
     def _first_seen(self, tensor: Tensor) -> int:
@@ -126,11 +133,19 @@ class Numbering:
     def _add(self, tensor: Tensor, origin: Origin, operation: int, name: str) -> int:
         number = len(self._tensors)
         size = _packed(tensor).shape if tensor.is_nested else tensor.shape
-        self._tensors.append((size, tensor.dtype, tensor.device, origin, operation, name))
+        shape = self._shapes.get(size)
+        if shape is None:
+            shape = self._shapes[size] = tuple(size)
+        self._tensors.append((shape, tensor.dtype, tensor.device, origin, operation, name))
         self._known[id(tensor)] = (weakref.ref(tensor), number, _version(tensor))
         return number
 
 
+# Types of arguments that hold no tensors.
+_PLAIN = frozenset(
+    {type(None), bool, int, float, str, slice, torch.Size, torch.dtype, torch.device}
+)
+_SEQUENCES = frozenset({tuple, list})
 _RECENT = 32
 _ORIGINS: tuple[Origin, Origin] = ("parameter", "buffer")
 

@@ -21,9 +21,9 @@ from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.multihead import MULTIHEAD_FORWARD
 from explain_widgets.live.attention.seen import SeenCall
 from explain_widgets.live.clock import Clock
-from explain_widgets.live.modules import Shape, named_tensors
+from explain_widgets.live.modules import Shape, flat_tensors, named_tensors
 from explain_widgets.live.structure.flops import FlopCount
-from explain_widgets.live.structure.functions import TorchFunction, function_of
+from explain_widgets.live.structure.functions import FUNCTIONS, TorchFunction
 from explain_widgets.live.structure.numbering import Numbering
 from explain_widgets.live.structure.stored import stored_tensors
 from explain_widgets.live.structure.trace import (
@@ -64,7 +64,7 @@ class Tracer(TorchFunctionMode):
         self._stack: list[int] = []
         self._started: list[Any] = []
         self._numbers = Numbering((), ())
-        self._numbered = self._numbers.all
+        self._among = self._numbers.among
         self._given: list[int] = []
         self._failed: tuple[BaseException, str, int, tuple[Shape, ...]] | None = None
         self._uncounted: set[str] = set()
@@ -86,8 +86,8 @@ class Tracer(TorchFunctionMode):
         args, kwargs = self._inputs
         named = named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs})
         self._numbers = Numbering(modules, named)
-        self._numbered = self._numbers.all
-        self._given = self._numbered([tensor for _, tensor in named])
+        self._among = self._numbers.among
+        self._given = self._among([tensor for _, tensor in named])
         tensors = self._numbers.named()
         self._clock = Clock(tensors[0].device if tensors else torch.device("cpu"))
         self._is_on = True
@@ -95,7 +95,7 @@ class Tracer(TorchFunctionMode):
     def entered(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """See `Watcher`."""
         number = len(self._calls)
-        inputs = self._numbered(_tensors(args, kwargs)) if self._is_on else []
+        inputs = self._inputs_of(args, kwargs) if self._is_on else []
         nth = self._times[path]
         self._times[path] = nth + 1
         name = f"{path}:{nth}" if nth else path
@@ -112,11 +112,11 @@ class Tracer(TorchFunctionMode):
         number, before = self._leave()
         made = self._calls[number]
         flops = self._scripted_flops(number)
-        tensors = [output] if isinstance(output, Tensor) else _tensors((output,), {})
+        tensors = [output] if isinstance(output, Tensor) else [*flat_tensors(output)]
         if self._is_on:
             if before == len(self._operations) and tensors:
                 self._add_unseen(number, tensors, flops)
-            made.outputs = tuple(self._numbered(tensors))
+            made.outputs = tuple(self._among(tensors))
         if self._measures and tensors:
             self._measure(made, tensors)
 
@@ -183,10 +183,10 @@ class Tracer(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             with self:  # the operations inside are seen rather than it
                 return MULTIHEAD_FORWARD(*args, **kwargs)
-        function = function_of(func)
+        function = FUNCTIONS[func]
         if function is None:
             return func(*args, **kwargs)
-        inputs = self._numbered(_tensors(args, kwargs))
+        inputs = self._inputs_of(args, kwargs)
         try:
             if function.hides and self._count is None:
                 with FlopCount() as count:
@@ -219,7 +219,7 @@ class Tracer(TorchFunctionMode):
         elif function.name == "setitem":
             self._note(function.name, inputs, (self._made(args[0]),), flops)
         elif isinstance(result, (tuple, list)) and type(result) is not torch.Size:
-            outputs = tuple([self._made(tensor) for tensor in _tensors((result,), {})])
+            outputs = tuple([self._made(tensor) for tensor in flat_tensors(result)])
             if outputs:
                 self._note(function.name, inputs, outputs, flops)
 
@@ -246,7 +246,7 @@ class Tracer(TorchFunctionMode):
             result = call()
             seen = read(result) if self._is_on else None
         if seen is not None:
-            inputs = self._numbered([seen.query, seen.key, seen.value])
+            inputs = self._among([seen.query, seen.key, seen.value])
             flops = 2 * seen.key.shape[-2] * (seen.query.numel() + seen.output.numel())
             self._note("flex_attention", inputs, (self._made(seen.output),), flops)
         return result
@@ -259,6 +259,10 @@ class Tracer(TorchFunctionMode):
     def place(self) -> int:
         """Number of the innermost call that runs, or `OUTSIDE`."""
         return self._stack[-1] if self._stack else OUTSIDE
+
+    def _inputs_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+        numbers = self._among(args)
+        return numbers + self._among(kwargs.values()) if kwargs else numbers
 
     def _made(self, tensor: Tensor) -> int:
         """The number of what the operation that is noted next returns."""
@@ -317,20 +321,6 @@ class Tracer(TorchFunctionMode):
         return Failure(type(error).__name__, str(error), "".join(lines), call, operation, shapes)
 
 
-def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors among arguments, in order, also in containers."""
-    found: list[Tensor] = []
-    for value in (*args, *kwargs.values()) if kwargs else args:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif type(value) not in _PLAIN:
-            found += [tensor for _, tensor in named_tensors(value)]
-    return found
-
-
-_PLAIN = frozenset(
-    {type(None), bool, int, float, str, slice, torch.Size, torch.dtype, torch.device}
-)
 
 
 def _sum_up(
