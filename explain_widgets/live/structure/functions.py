@@ -37,7 +37,14 @@ class TorchFunction(NamedTuple):
 
 
 class _Functions(dict[Any, TorchFunction | None]):
-    """Functions of torch, each looked up when it is first asked for."""
+    """Functions of torch, each looked up when it is first asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FUNCTIONS[torch.Tensor.__iadd__].name, FUNCTIONS[torch.Tensor.shape.__get__]
+    ('add_', None)
+    """
 
     def __missing__(self, function: Any) -> TorchFunction | None:
         found = self[function] = _looked_up(function)
@@ -45,12 +52,7 @@ class _Functions(dict[Any, TorchFunction | None]):
 
 
 FUNCTIONS = _Functions()
-"""What a function mode was told of; None: it only asks something of a tensor.
-
->>> import torch
->>> FUNCTIONS[torch.Tensor.__iadd__].name, FUNCTIONS[torch.Tensor.shape.__get__]
-('add_', None)
-"""
+"""What a function mode was told of; None: it only asks something of a tensor."""
 
 
 def _looked_up(function: Any) -> TorchFunction | None:

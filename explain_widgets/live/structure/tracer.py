@@ -321,8 +321,6 @@ class Tracer(TorchFunctionMode):
         return Failure(type(error).__name__, str(error), "".join(lines), call, operation, shapes)
 
 
-
-
 def _sum_up(
     calls: Sequence[ModuleCall], operations: Sequence[Operation], held: Mapping[int, int]
 ) -> None:
