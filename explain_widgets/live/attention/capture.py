@@ -7,7 +7,6 @@ thread is never seen, and never slowed down.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -34,7 +33,7 @@ from explain_widgets.live.attention.multihead import (
 )
 from explain_widgets.live.attention.rewired import Operation, rewired
 from explain_widgets.live.attention.seen import Read, SeenCall, folded, folded_copy, lengths
-from explain_widgets.live.attention.selfcheck import Checked, checked, differences, tolerance
+from explain_widgets.live.attention.selfcheck import relative_difference, tolerance
 from explain_widgets.live.attention.watch import GradientWatch
 
 LOOKED_FOR = (
@@ -112,12 +111,10 @@ class AttentionCapture(TorchFunctionMode):
         is not among them but a problem.
         """
         passed = []
-        rows = iter(differences([one for found in self._found for one in found.checked]))
         for found in self._found:
             attention = found.calls.assembled()
-            if found.checked:
-                steps = [next(rows) for _ in found.checked]
-                check = max(steps, key=lambda step: (math.isnan(step), step))
+            if found.difference is not None:
+                check = float(found.difference)
                 if not check <= tolerance(attention.query.dtype):
                     self.problems.append(
                         f"{attention.name}: the weights recomputed from query and key do not "
@@ -297,8 +294,10 @@ class AttentionCapture(TorchFunctionMode):
             note=_note_of(call.query, dropped=call.dropout > 0),
             value_norms=lengths(value, -1),
         )
-        rows = None if call.dropout else checked(attention, value, folded(call.output))
-        return self._file(name, forward, call, attention, rows)
+        difference = None
+        if not call.dropout:
+            difference = relative_difference(attention, value, folded(call.output))
+        return self._file(name, forward, call, attention, difference)
 
     def _file(
         self,
@@ -306,7 +305,7 @@ class AttentionCapture(TorchFunctionMode):
         forward: int,
         call: SeenCall | BuiltWeights,
         attention: Attention,
-        rows: Checked | None,
+        difference: Tensor | None,
     ) -> _Found:
         """Keep a call by itself, or with those that it goes on from."""
         nth = self._counts[name, forward]
@@ -315,7 +314,7 @@ class AttentionCapture(TorchFunctionMode):
         if (
             earlier is not None
             and earlier.forward < forward
-            and earlier.extend(attention, rows, forward)
+            and earlier.extend(attention, difference, forward)
         ):
             return earlier
         count = self._names[name]
@@ -323,7 +322,7 @@ class AttentionCapture(TorchFunctionMode):
         attention = dataclasses.replace(attention, name=name if count == 0 else f"{name}:{count}")
         beside = 0 if self._watch is None else self._watch.nbytes(call)
         kept = self._keep(attention.name, attention.nbytes + beside)
-        found = _Found(attention, kept, rows, forward)
+        found = _Found(attention, kept, difference, forward)
         self._found.append(found)
         self._latest[name, nth] = found
         return found
@@ -336,19 +335,19 @@ class _Found:
     """
 
     def __init__(
-        self, attention: Attention, kept: bool, rows: Checked | None, forward: int
+        self, attention: Attention, kept: bool, difference: Tensor | None, forward: int
     ) -> None:
         self.kept = kept
-        self.checked = [] if rows is None else [rows]
+        self.difference = difference
         self.forward = forward
         self.calls = CachedCalls(attention if kept else without_tensors(attention))
 
-    def extend(self, attention: Attention, rows: Checked | None, forward: int) -> bool:
+    def extend(self, attention: Attention, difference: Tensor | None, forward: int) -> bool:
         """Take in the call of a later forward; False: it does not go on from those before."""
         if not self.calls.extend(attention):
             return False
-        if rows is not None:
-            self.checked.append(rows)
+        if self.difference is not None and difference is not None:
+            self.difference = torch.maximum(self.difference, difference)
         self.forward = forward
         return True
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,21 +19,8 @@ _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 _HALF_TOLERANCE = 2e-2
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A few rows of a call, as they were returned and as they come from what was captured.
-
-    ``theirs``, ``ours``: (heads, rows, channels); ``longest``: a scalar, of the longest value.
-    All stay on the device: `differences` reads them once for all calls of a run.
-    """
-
-    theirs: Tensor
-    ours: Tensor
-    longest: Tensor
-
-
-def checked(attention: Attention, value: Tensor, output: Tensor) -> Checked:
-    """8 rows of all heads, spread over the second half, where causal queries see the most.
+def relative_difference(attention: Attention, value: Tensor, output: Tensor) -> Tensor:
+    """Largest |weights · value − output| over 8 rows and all heads, relative to the longest value.
 
     Parameters
     ----------
@@ -45,12 +30,20 @@ def checked(attention: Attention, value: Tensor, output: Tensor) -> Checked:
         (value heads, keys, channels), as given to the call.
     output
         (heads, queries, channels), as returned by the call.
+
+    Returns
+    -------
+    Tensor
+        A scalar on the device: reading it is left to the end of the run.
     """
     group = attention.heads // value.shape[0]
+    # By the longest value, as if its channels were alike: this must cost little beside the forward.
     norms = attention.value_norms
     longest = (lengths(value, -1) if norms is None else norms).max()
+    scale = (longest / value.shape[-1] ** 0.5).clamp_min(1e-30)
     if group > 1:
         value = value.repeat_interleave(group, 0)
+    # Spread over the second half, where causal queries see the most, and up to the last.
     every = max(1, attention.queries // 2 // _ROWS)
     rows = (max(0, attention.queries - 1 - (_ROWS - 1) * every), attention.queries)
     if attention.queries <= _ROWS:
@@ -61,33 +54,10 @@ def checked(attention: Attention, value: Tensor, output: Tensor) -> Checked:
         is_empty = (scores == -math.inf).all(-1, keepdim=True)
         weights = torch.where(is_empty, attention.empty_rows, weights)
     ours = weights @ value.to(weights.dtype)
-    if not ours.numel():
-        raise ValueError("an attention without queries or channels")
-    # Not a view, which would keep the whole output.
-    return Checked(output[:, slice(*rows, every)].to(ours.dtype, copy=True), ours, longest)
-
-
-def differences(calls: Sequence[Checked]) -> list[float]:
-    """Of each call the largest |weights · value − output|, relative to the longest value.
-
-    As if the channels of the longest value were alike. A row that the model itself has as NaN is
-    no difference.
-    """
-    found: dict[int, float] = {}
-    alike: dict[tuple[object, ...], list[int]] = {}
-    for n, call in enumerate(calls):
-        kind = (call.ours.shape, call.ours.dtype, call.ours.device, call.longest.dtype)
-        alike.setdefault(kind, []).append(n)
-    for numbers in alike.values():  # most models have one kind
-        theirs, ours = (
-            torch.stack([getattr(calls[n], which) for n in numbers]) for which in ("theirs", "ours")
-        )
-        longest = torch.stack([calls[n].longest for n in numbers])
-        same = ours.isnan() & theirs.isnan()
-        largest = torch.where(same, 0, (ours - theirs).abs()).flatten(1).amax(1)
-        scale = (longest / ours.shape[-1] ** 0.5).clamp_min(1e-30)
-        found.update(zip(numbers, (largest / scale).tolist(), strict=True))
-    return [found[n] for n in range(len(calls))]
+    theirs = output[:, slice(*rows, every)]
+    # A row that the model itself has as NaN is no difference.
+    same = ours.isnan() & theirs.isnan()
+    return torch.where(same, 0, (ours - theirs.to(ours.dtype)).abs()).max() / scale
 
 
 def tolerance(dtype: torch.dtype) -> float:
