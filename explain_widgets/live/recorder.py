@@ -305,7 +305,8 @@ class Recorder:
     def _record(self, running: _Running, output: Any) -> Any:
         """Note what a call returned; what is to take its place, or None."""
         row, call, wanted = running.row, running.call, self._wanted
-        named = [("", output)] if isinstance(output, Tensor) else named_tensors(output)
+        tensors = {"": output} if isinstance(output, Tensor) else dict(named_tensors(output))
+        named = tensors.items()
         for _, tensor in named:
             row.bytes += _bytes(tensor)
         call.entries = tuple([entry_of(name, tensor) for name, tensor in named])
@@ -322,7 +323,7 @@ class Recorder:
         if wanted.seen is not None:
             for name, tensor in named:
                 wanted.seen((call.name, name), tensor)
-        return self._watch_gradients(running, output, dict(named)) if wanted.edges else None
+        return self._watch_gradients(running, output, tensors) if wanted.edges else None
 
     def _keep(self, spot: Spot, tensor: Tensor) -> None:
         """The tensor itself, where it may be shared and holds no larger one alive; else a copy."""

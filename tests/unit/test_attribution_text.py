@@ -157,9 +157,10 @@ def test_what_speaks_for_a_class_are_the_words_that_do(live: xw.LiveModel) -> No
         found = live.attribute(method, 0, GOOD_CLASS, **options)
         scores = token_scores(values(found))
         assert len(scores) == len(tokens)
-        # Special tokens are those of the baseline: nothing is attributed to them but the rounding
-        # of forwards in batches of other sizes.
-        assert scores[[0, -1]].abs().max() < 1e-5 * scores.abs().max().clamp_min(1)
+        # Special tokens are those of the baseline: nothing is attributed to them. Forwards of the
+        # same tokens, in batches of other sizes, differ by their rounding.
+        most = 1e-6 if method == "integrated_gradients" else 1e-5
+        assert scores[[0, -1]].abs().max() < most, method
         assert tokens[int(scores.argmax())] == "loved", method
         assert tokens[int(scores.argmin())] == "dull", method
     assert live.class_scores(1).argmax() == 0
