@@ -152,7 +152,7 @@ class SmallChanges(Side):
             note = features.note
         else:
             changes = _Noise(features, attribution, generator, deviation)
-            note = f"noise of standard deviation {deviation:g} on {features.name!r}"
+            note = f"noise of standard deviation {deviation:g} on input {features.name!r}"
         said, came = [], []
         for start in range(0, count, _AT_ONCE):
             some, altered = changes.draw(min(_AT_ONCE, count - start))

@@ -11,6 +11,7 @@ interface HistogramProps {
 
 const WIDTH = 300;
 const HEIGHT = 84;
+const LETTERS = 40;
 
 /** Bars of counts on a linear scale, negative and positive values told apart by place and colour. */
 export function Histogram({ edges, counts, unit }: HistogramProps) {
@@ -19,6 +20,9 @@ export function Histogram({ edges, counts, unit }: HistogramProps) {
   const high = edges[edges.length - 1] ?? 0;
   const most = counts.reduce((a, b) => Math.max(a, b), 1);
   const place = (value: number) => (high > low ? (WIDTH * (value - low)) / (high - low) : WIDTH / 2);
+  // Not over the numbers at the ends, of which a letter takes about 1/40 of the width.
+  const share = (place(0) / WIDTH) * LETTERS;
+  const hasRoom = share > short(low).length + 1 && LETTERS - share > short(high).length + 1;
   const bin = (index: number) =>
     `${short(edges[index] ?? 0)} … ${short(edges[index + 1] ?? 0)}: ${whole(counts[index] ?? 0)} ${unit}`;
   return (
@@ -52,7 +56,7 @@ export function Histogram({ edges, counts, unit }: HistogramProps) {
       </svg>
       <div class="xw-histogram-axis xw-number">
         <span>{short(low)}</span>
-        {low < 0 && high > 0 && <span style={{ left: `${(100 * place(0)) / WIDTH}%` }}>0</span>}
+        {low < 0 && high > 0 && hasRoom && <span style={{ left: `${(100 * place(0)) / WIDTH}%` }}>0</span>}
         <span>{short(high)}</span>
       </div>
       <figcaption class="xw-note xw-number" aria-live="polite">

@@ -28,12 +28,16 @@ const ARROWS: Record<string, [row: number, column: number]> = {
   ArrowRight: [0, 1],
 };
 
+// Enlarged, the pixels of smaller pictures stay squares, as the numbers laid over them do.
+const COARSE = 128;
+
 /** A picture of red, green and blue bytes, one canvas pixel a pixel. */
 export function drawPicture(
   canvas: HTMLCanvasElement,
   pixels: Uint8Array,
   [height, width]: [number, number],
 ): void {
+  canvas.style.imageRendering = Math.max(height, width) < COARSE ? "pixelated" : "";
   putPixels(canvas, [height, width], (data) => {
     for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
       data[to] = pixels[from] as number;
