@@ -14,12 +14,18 @@ const METHODS = [
     "occlusion",
     "Occlusion",
     false,
-    [{ name: "strides", title: "strides", kind: "integer", default: null, low: 1, high: null }],
+    [
+      { name: "strides", title: "strides", kind: "integer", default: null, low: 1, high: null, choices: [] },
+      {
+        ...{ name: "baselines", title: "baselines", kind: "choice", default: null, low: null, high: null },
+        choices: ["", "zero", "sample"],
+      },
+    ],
   ],
   ["grad_cam", "Grad-CAM", true, []],
 ].map(([name, title, takes_layer, options]) => ({
   ...{ name, title, takes_layer, definition: "", source: "", reason: "" },
-  options: (options as object[]).map((one) => ({ ...one, choices: [], definition: "" })),
+  options: (options as object[]).map((one) => ({ ...one, definition: "" })),
 }));
 
 const SAMPLE = {
@@ -144,6 +150,21 @@ describe("the attribution explorer", () => {
     await vi.waitFor(() => expect(asked("attribution").at(-1)?.options).toEqual({ strides: 3 }));
     pick("Method", "gradient");
     await vi.waitFor(() => expect(asked("attribution").at(-1)?.options).toEqual({}));
+  });
+
+  it("takes the index of a sample as the baseline", async () => {
+    pick("Method", "occlusion");
+    await vi.waitFor(() => expect(text()).toContain("occlusion for null"));
+    pick("baselines", "sample"); // another one than the sample that is shown
+    await vi.waitFor(() => expect(asked("attribution").at(-1)?.options).toEqual({ baselines: 1 }));
+    const field = [...el.querySelectorAll(".xw-field")].find((one) => one.textContent === "sample");
+    const index = field?.querySelector("input") as HTMLInputElement;
+    index.value = "7";
+    index.dispatchEvent(new Event("change", { bubbles: true }));
+    await vi.waitFor(() => expect(asked("attribution").at(-1)?.options).toEqual({ baselines: 7 }));
+    pick("baselines", "");
+    await vi.waitFor(() => expect(asked("attribution").at(-1)?.options).toEqual({}));
+    expect(el.querySelectorAll(".xw-options-fields .xw-field")).toHaveLength(1);
   });
 
   it("offers a layer where the method takes one", async () => {

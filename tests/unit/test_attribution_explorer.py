@@ -113,7 +113,7 @@ def test_baselines_are_offered_by_name(talk: Conversation) -> None:
         for option in method["options"]
         if option["name"] == "baselines"
     }
-    names = ["zero", "mean", "blur", "padding"]
+    names = ["zero", "mean", "blur", "padding", "sample"]
     assert offered["integrated_gradients"] == ["", *names]
     assert offered["gradient_shap"] == ["", *names, "samples"]
     assert offered["deep_lift_shap"] == [*names, "samples"]  # which is what it takes unasked

@@ -21,8 +21,8 @@ _LOSS_TITLES = {
     "mse": "loss: mean squared error",
     "binary_cross_entropy": "loss: binary cross-entropy",
 }
-# Names of baselines that a menu offers; Python takes samples and tensors as well.
-_BASELINES = ("zero", "mean", "blur", "padding")
+# What a menu of baselines offers; "sample" stands for the index of one. Python takes tensors, too.
+_BASELINES = ("zero", "mean", "blur", "padding", "sample")
 _WINDOWS = {
     "sliding_window_shapes": "side of the window, in pixels or positions",
     "strides": "its steps; empty: half the window",

@@ -8,11 +8,13 @@ interface FieldProps {
   option: MethodOption;
   value: Value;
   disabled: boolean;
+  /** A sample that is not the one that is shown. */
+  another: number;
   onSet(value: Value, event: Event): void;
 }
 
 /** A number within its range; an empty field is what it is without being set. */
-export function NumberField({ option, value, disabled, onSet }: FieldProps) {
+export function NumberField({ option, value, disabled, onSet }: Omit<FieldProps, "another">) {
   const id = useUniqueId();
   const { title, low, high, kind, default: usual } = option;
   return (
@@ -38,28 +40,43 @@ export function NumberField({ option, value, disabled, onSet }: FieldProps) {
   );
 }
 
-const nameOf = (choice: string) => (/^\d+$/.test(choice) ? `sample ${choice}` : choice);
+const NAMES: Record<string, string> = { "": "as usual for the input", sample: "a sample" };
+
+/** A choice that stands for the index of a sample, which has a field of its own beside it. */
+const SAMPLE = "sample";
+
+function SampleField({ option, value, disabled, onSet }: FieldProps) {
+  const index = { ...option, title: "sample", kind: "integer" as const, default: null, low: 0, high: null };
+  return (
+    <NumberField option={index} {...{ value, disabled }} onSet={(to, event) => onSet(to ?? value, event)} />
+  );
+}
 
 function Field(props: FieldProps) {
-  const { option, value, disabled, onSet } = props;
+  const { option, value, disabled, another, onSet } = props;
   const { title, kind, choices } = option;
   const now = value ?? option.default;
   if (kind === "flag") {
     return <Check label={title} checked={now === true} disabled={disabled} onToggle={onSet} />;
   }
   if (kind === "choice") {
-    const picked = String(now ?? "");
-    // Python may set what no menu holds, as the index of a sample that is the baseline.
+    const isSample = typeof now === "number";
+    const picked = isSample ? SAMPLE : String(now ?? "");
+    // Python may set what no menu holds.
     const offered = choices.includes(picked) ? choices : [...choices, picked];
+    const meant = (choice: string) => (choice === "" ? null : choice === SAMPLE ? another : choice);
     return (
-      <Picker
-        label={title}
-        labelled
-        value={picked}
-        options={offered.map((choice) => [choice, choice === "" ? "as usual for the input" : nameOf(choice)])}
-        disabled={disabled}
-        onPick={(picked, event) => onSet(picked === "" ? null : picked, event)}
-      />
+      <>
+        <Picker
+          label={title}
+          labelled
+          value={picked}
+          options={offered.map((choice) => [choice, NAMES[choice] ?? choice])}
+          disabled={disabled}
+          onPick={(picked, event) => onSet(meant(picked), event)}
+        />
+        {isSample && <SampleField {...props} value={now} />}
+      </>
     );
   }
   return <NumberField {...props} />;
@@ -81,6 +98,7 @@ export function MethodOptions({ store }: { store: AttributionStore }) {
               option={option}
               value={selection.options[option.name] ?? null}
               disabled={lost !== null}
+              another={selection.sample === 0 ? 1 : 0}
               onSet={(value, event) => store.setOption(option.name, value, event)}
             />
           </div>
