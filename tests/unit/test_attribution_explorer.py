@@ -248,6 +248,23 @@ def test_losses_and_functions_are_targets(explorer: Any) -> None:
     np.testing.assert_allclose(arrays["values"], gradient[0].sum(0), rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("mse", nn.functional.mse_loss),
+        ("binary_cross_entropy", nn.functional.binary_cross_entropy_with_logits),
+    ],
+)
+def test_losses_of_numbers_are_targets(name: str, loss: Any) -> None:
+    labels = torch.rand(4, 3, generator=torch.Generator().manual_seed(2))
+    explorer = xw.AttributionExplorer(Net().eval(), IMAGES, labels=labels)
+    _, arrays = Conversation(explorer).ask("attribution", asked(target=name))
+    images = IMAGES[1:2].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(explorer.live.model(images), labels[1:2]), images)
+    np.testing.assert_allclose(arrays["values"], gradient[0].sum(0), rtol=1e-4, atol=1e-8)
+    explorer.close()
+
+
 def test_parameters_have_one_number_each(talk: Conversation, explorer: Any) -> None:
     with torch.no_grad():
         explorer.live.model.fc.weight[1] = 0
