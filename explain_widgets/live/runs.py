@@ -42,6 +42,9 @@ Call: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 Gradients: TypeAlias = Literal["none", "activations", "parameters"]
 
 
+_SHOWN = 4  # tensors that an error lists
+
+
 @dataclass
 class Run:
     """One run under way or done.
@@ -272,7 +275,8 @@ class Runner:
                 with suppress(EnoughError), looking:
                     run.output = self._call(module, args, kwargs)
             except Exception as error:
-                raise RunError(f"The model raised {type(error).__name__}: {error}") from error
+                said = f"The model raised {type(error).__name__}: {error}".rstrip(".")
+                raise RunError(said + self._called_with(args, kwargs)) from error
             if run.recorder is not None:
                 run.recorder.forward_ended()
             if wanted is not None and wanted.outputs is not None:
@@ -292,6 +296,21 @@ class Runner:
             _check_ablated(wanted, capture)
         run.mixed = quick_state(tensors) != before
         return run
+
+    def _called_with(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """What the model was called with, and whether that is of another type than itself."""
+        given = list(flat_tensors((args, kwargs)))
+        if not given:
+            return "."
+        shown = [f"{tuple(tensor.shape)} {_name(tensor.dtype)}" for tensor in given[:_SHOWN]]
+        rest = [] if len(given) <= _SHOWN else [f"{len(given) - _SHOWN} more"]
+        said = f". It was called with {', '.join(shown + rest)}"
+        own = {tensor.dtype for tensor in self.tensors() if tensor.is_floating_point()}
+        # Bytes are pixels; other whole numbers are indices.
+        numbers = {t.dtype for t in given if t.is_floating_point() or t.dtype == torch.uint8}
+        if len(own) == 1 and numbers and not numbers <= own:
+            said += f"; its own numbers are {_name(*own)}: pass samples of this type"
+        return f"{said}."
 
     def _call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._forward is not None:
@@ -349,6 +368,10 @@ class Runner:
 
         with replaced_parameters(module, stand_in) as parameters:
             yield parameters
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 class _MovedError(Exception):

@@ -314,6 +314,20 @@ def test_a_wrong_input_shape_is_named() -> None:
         assert isinstance(raised.value.__cause__, RuntimeError)
 
 
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (torch.ones(2, 5), r"called with \(1, 5\) float32\.$"),
+        (torch.ones(2, WIDTH).double(), r"\(1, 8\) float64; its own numbers are float32: pass sam"),
+        (torch.ones(2, WIDTH, dtype=torch.uint8), r"\(1, 8\) uint8; its own numbers are float32"),
+        ((torch.ones(2, WIDTH), torch.ones(2, 3).long()), r"\(1, 8\) float32, \(1, 3\) int64\.$"),
+    ],
+)
+def test_what_a_failing_model_was_called_with_is_said(samples: Any, said: str) -> None:
+    with pytest.raises(RunError, match=said):
+        LiveModel(nn.Linear(WIDTH, 2), samples).output()
+
+
 def test_a_model_on_meta() -> None:
     with torch.device("meta"):
         model = nn.Linear(WIDTH, 2)
