@@ -172,6 +172,41 @@ def test_products_of_two_matrices(attend):
     assert torch.equal(live.attention(0).weights()[0], model.used)
 
 
+class Additive(nn.Module):
+    """Bahdanau et al. 2015: a score for each pair, from a small network."""
+
+    def __init__(self, pooled):
+        super().__init__()
+        self.query, self.key = nn.Linear(CHANNELS, 5), nn.Linear(CHANNELS, 5)
+        self.score = nn.Linear(5, 1)
+        self.pooled = pooled
+        self.used = None
+
+    def forward(self, x, memory):
+        if self.pooled:  # one learned query for all
+            scores = self.score(torch.tanh(self.key(memory))).mT
+        else:
+            pairs = self.query(x)[:, :, None] + self.key(memory)[:, None]
+            scores = self.score(torch.tanh(pairs)).squeeze(-1)
+        self.used = scores.softmax(-1)
+        return self.used @ memory
+
+
+@pytest.mark.parametrize(
+    ("pooled", "keys", "kind"),
+    [(False, POSITIONS, "self"), (False, 9, "cross"), (True, POSITIONS, "mixture")],
+)
+def test_additive_attention_is_told_from_pooling_by_a_learned_query(pooled, keys, kind):
+    model = Additive(pooled)
+    inputs = torch.randn(1, POSITIONS, CHANNELS), torch.randn(1, keys, CHANNELS)
+    live = xw.LiveModel(model, inputs)
+    (layer,) = live.attention_layers()
+    queries = 1 if pooled else POSITIONS
+    assert (layer.heads, layer.queries, layer.keys, layer.kind) == (1, queries, keys, kind)
+    model(*inputs)
+    assert torch.equal(live.attention(0).weights(), model.used)
+
+
 def test_dropout_is_left_out_and_said():
     model = Handwritten(module_softmax, dropout=0.5)
     live = xw.LiveModel(model, torch.randn(1, POSITIONS, CHANNELS), train_mode=True)

@@ -2,7 +2,8 @@
 
 What tells attention from other softmaxes (classifier heads, routers of experts, codebooks): its
 scores are a product of two activations, and it weighs an activation, along the softmax's own axis.
-Where one of the two is a parameter it is a weighted mixture: positions pooled by a learned query.
+Where one of the two is a parameter it is a weighted mixture: positions pooled by a learned query;
+or additive attention (Bahdanau et al. 2015), where each pair of positions has a score of its own.
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ class Provenance:
             is_dropped,
             weights,
             tuple(order),
-            mixture=bool(trail.learned),
+            # Of more queries than the parameter holds each is a position: additive attention.
+            mixture=bool(trail.learned) and weights.shape[order[-2]] <= trail.learned,
             value_norms=_value_norms(equation, value, position, order),
         )
 
