@@ -12,6 +12,7 @@ from torch import Tensor, float32
 from explain_widgets.live.samples import Samples
 from explain_widgets.pictures.colormaps import colour_table
 from explain_widgets.widgets.protocol import Reply, Request
+from explain_widgets.widgets.worker import Pause
 
 _MOST_PIXELS = 512
 
@@ -20,8 +21,8 @@ class Answers:
     """Answers to what every explorer is asked; each explorer has its own class with more.
 
     A method ``answer_<kind>(selection)`` for each kind of request. It returns a `Reply`, or is a
-    generator of replies and Nones: all replies but the last are shown as partial, and newer
-    requests are served at each ``yield``.
+    generator of replies, each `Pause` and None: all replies but the last are shown as partial, and
+    newer requests are served at each ``yield``.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class Answers:
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
 
-    def to(self, request: Request) -> Iterator[Reply | None]:
+    def to(self, request: Request) -> Iterator[Reply | Pause | None]:
         """The replies to a request.
 
         Raises

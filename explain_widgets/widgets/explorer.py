@@ -25,7 +25,7 @@ from explain_widgets.pictures.colormaps import SEQUENTIAL, check_colormap
 from explain_widgets.widgets.answers import Answers
 from explain_widgets.widgets.charts import ChartKind, Following
 from explain_widgets.widgets.protocol import Reply, Request, pack, read_request
-from explain_widgets.widgets.worker import Job, Worker, worker_of
+from explain_widgets.widgets.worker import Job, Pause, Worker, worker_of
 
 if TYPE_CHECKING:
     import bqplot
@@ -207,7 +207,7 @@ class Explorer(anywidget.AnyWidget):
     def _worker(self) -> Worker:
         return worker_of(self.samples if self.live is None else self.live)
 
-    def _answer(self, request: Request, at_home: bool = False) -> Iterator[None]:
+    def _answer(self, request: Request, at_home: bool = False) -> Iterator[Pause | None]:
         """Answer in steps; whatever goes wrong becomes an error reply."""
         try:
             started = time.perf_counter()
@@ -218,11 +218,11 @@ class Explorer(anywidget.AnyWidget):
                 if last is not None and not is_sent:
                     self._post_reply(request, last, started, partial=True)
                     is_sent = True
-                    yield
-                if reply is None:
-                    yield
-                else:
+                    yield None
+                if isinstance(reply, Reply):
                     last, is_sent = reply, False
+                else:
+                    yield reply
             # An answer may have read samples further, or added one.
             self.sample_count = self._count_samples()
             if last is not None:

@@ -14,6 +14,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,21 +22,29 @@ _LOG = logging.getLogger(__name__)
 _IDLE = 5.0
 
 
+class Pause(Enum):
+    """What a job may yield between two of its steps, in the place of None."""
+
+    GIVES_WAY = "the rest is done while no other work is under way"
+
+
 @dataclass
 class Job:
     """Work that answers one request.
 
     ``key``: newer work of the same key takes its place. ``identity``: by which it is stopped.
-    ``steps``: the work; each ``next`` is one step. ``superseded``, ``stopped``: called instead of
-    (the rest of) the work. ``is_patient``: it is done while there is nothing else to do.
+    ``steps``: the work; each ``next`` is one step (see `Pause`). ``superseded``, ``stopped``:
+    called instead of (the rest of) the work. ``is_patient``: it is done while there is nothing else
+    to do; ``gives_way``: the rest of it, while nothing but patient work is.
     """
 
     key: Hashable
     identity: str
-    steps: Iterator[None]
+    steps: Iterator[Pause | None]
     superseded: Callable[[], None]
     stopped: Callable[[], None]
     is_patient: bool = False
+    gives_way: bool = False
     begun: bool = False
     given_up: bool = False
 
@@ -106,18 +115,21 @@ class Worker:
     def _next(self) -> Job:
         """The oldest job that has not begun, else the newest of those under way.
 
-        Patient ones come after all others, one after the other in the order they were asked for.
+        Those that give way come after the others, and patient ones last of all, one after the
+        other in the order they were asked for.
         """
         jobs = [job for job in self._jobs.values() if not job.is_patient]
         if not jobs:
             return next(iter(self._jobs.values()))
+        jobs = [job for job in jobs if not job.gives_way] or jobs
         return next((job for job in jobs if not job.begun), jobs[-1])
 
 
 def _step(job: Job) -> bool:
     """One step of a job; returns whether it was the last."""
     try:
-        next(job.steps)
+        if next(job.steps) is Pause.GIVES_WAY:
+            job.gives_way = True
     except StopIteration:
         return True
     except Exception:  # noqa: BLE001 (the thread must outlive what it runs)

@@ -13,6 +13,8 @@ from test_attention_lens import Reader, Tokenizer
 from torch import Tensor
 
 import explain_widgets as xw
+from explain_widgets.widgets.attention import answers
+from explain_widgets.widgets.worker import Pause
 
 SHOWN = {"sample": 0, "query": 1, "scale": "linear", "padding": False}
 SELECTION = {**SHOWN, "rows": None, "keys": None, "size": [512, 512]}
@@ -68,6 +70,28 @@ def test_thumbnails_of_flow_wait_until_it_is_picked(explorer: Any) -> None:
     assert drawn == [True] * 10 + [False] * 2  # heads of two calls, depths of rollout; of flow
     ahead = {**SELECTION, "layer": 3, "head": 0}
     assert Conversation(explorer).ask("ahead", ahead)[0] == {"skipped": True}
+
+
+@pytest.mark.parametrize("times", [16, 128])
+def test_thumbnails_of_a_rollout_give_way_where_inputs_are_long(
+    explorer: Any, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    grid = {"sample": 0, "padding": False, "scale": "linear", "size": [10, 10]}
+    *_, whole = explorer._answers.answer_grid(grid)
+    layers = explorer.live.attention_layers()
+    heads = sum(layer.heads for layer in layers) + len(layers)  # a rollout has one for each depth
+    work = 2 * heads * layers[0].queries * layers[0].keys
+    monkeypatch.setattr(answers, "_CPU_AT_ONCE", work // times)
+    replies = list(explorer._answers.answer_grid(grid))
+    last = replies[-1]
+    if times == 16:
+        place = replies.index(Pause.GIVES_WAY)
+        np.testing.assert_array_equal(last.arrays["thumbnails"], whole.arrays["thumbnails"])
+        last = replies[place - 1]
+    # Until then, and where it would take much longer than the others for good: none of it.
+    drawn = last.arrays["thumbnails"].any((1, 2)).tolist()
+    assert drawn == [True] * 8 + [False] * 4
+    assert (Pause.GIVES_WAY in replies) == (times == 16)
 
 
 def test_gradient_is_of_the_class_that_is_picked(explorer: Any) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from explain_widgets.widgets.worker import Job, Worker
+from explain_widgets.widgets.worker import Job, Pause, Worker
 
 
 class Log(list):
@@ -111,6 +111,34 @@ def test_patient_work_is_done_in_its_order_while_there_is_nothing_else(worker, l
     heads = ["head 0", "head 1", "head 2", "head done"]
     others = ["second 0", "second 1", "second done", "third 0", "third 1", "third done"]
     assert log == ["first 0", *heads, "first 1", *others]
+
+
+def test_what_gives_way_goes_on_when_other_work_is_done(worker, log):
+    begun, gate = threading.Event(), threading.Event()
+
+    def head():
+        begun.set()
+        gate.wait(5)
+        yield from noting(log, "head", 3)
+
+    def grid():
+        log.append("grid quick")
+        yield Pause.GIVES_WAY
+        yield from noting(log, "grid", 2)
+
+    worker.submit(job(log, "curves", noting(log, "curves", 2), key="curves", is_patient=True))
+    log.wait_for("curves done")
+    log.clear()
+    worker.submit(job(log, "head", head()))
+    begun.wait(5)
+    worker.submit(job(log, "grid", grid(), key="grid"))
+    worker.submit(job(log, "curves", noting(log, "curves"), key="curves", is_patient=True))
+    gate.set()
+    log.wait_for("curves done")
+    # The newest work under way is done first: what it leaves for later comes after the other.
+    heads = ["head 1", "head 2", "head done"]
+    assert log == ["head 0", "grid quick", *heads, "grid 0", "grid 1", "grid done", *log[-2:]]
+    assert log[-2:] == ["curves 0", "curves done"]
 
 
 def test_long_work_gives_way_to_newer_work_of_its_kind(worker, log):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from explain_widgets.widgets.changes import change_message
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.targets import classes_message
 from explain_widgets.widgets.tokens import token_message
+from explain_widgets.widgets.worker import Pause
 
 MOST_PIXELS = 512
 _CPU_AT_ONCE = 2**25
@@ -182,48 +183,41 @@ class AttentionAnswers(Answers):
             }
         )
 
-    def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
+    def answer_grid(self, selection: dict[str, Any]) -> Iterator[Reply | Pause | None]:
         """A thumbnail of every head of every layer; other requests come between the heads.
 
-        Of long inputs first from some of the queries, then from all where that takes seconds.
+        Of long inputs first from some of the queries, then from all where that takes seconds: then
+        the head that is looked at comes first.
         """
         index, (height, width) = int(selection["sample"]), selection["size"]
         layers = self.lenses.layers(index)
         axes = [self._axes(layer, selection) for layer in layers]
         spans = [(queries.shown, keys.shown) for queries, keys in axes]
-        work = sum(
-            2 * layer.heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
-            for layer, (rows, keys) in zip(layers, spans, strict=True)
-            if layer.source != "flow"
-        )
-        queries = max(rows[1] - rows[0] for rows, _ in spans)
-        few = max(1, queries // max(height, _GRID_QUERIES))
-        at_once = 8 * work_at_once(self._live.device)
-        passes = [1] if work <= at_once else [few, 1] if work <= 8 * at_once else [few]
-        thumbnails = np.zeros((sum(layer.heads for layer in layers), height, width), np.uint8)
+        passes = _grid_passes(layers, spans, height, 8 * work_at_once(self._live.device))
+        notes = [sampled(every) for _, every in passes]
+        heads = np.cumsum([0, *(layer.heads for layer in layers)])
+        thumbnails = np.zeros((heads[-1], height, width), np.uint8)
         sent = time.monotonic()
-        for every in passes:
-            done = 0
-            for number, (rows, keys) in enumerate(spans):
-                if layers[number].source == "flow":  # it takes seconds: only where it is picked
-                    done += layers[number].heads
-                    continue
+        for turn, (numbers, every) in enumerate(passes):
+            if turn:
+                yield Reply({"note": notes[0]}, {"thumbnails": thumbnails.copy()})
+                yield Pause.GIVES_WAY
+            for number in numbers:
                 attention = self._attention(selection, number)
                 for head in range(attention.heads):
                     for _ in attention.prepare_steps(head):
                         yield None
-                    tile = attention.tile(head, rows, keys, (height, width), every=every)
+                    tile = attention.tile(head, *spans[number], (height, width), every=every)
                     picture = weights_picture(tile.float().cpu().numpy(), selection["scale"])
-                    thumbnails[done] = _enlarged(picture.levels, height, width)
-                    done += 1
-                    if work > at_once:
+                    enlarged = _enlarged(picture.levels, height, width)
+                    thumbnails[heads[number] + head] = enlarged
+                    if len(passes) > 1 or every > 1:
                         yield None
                 yield None
                 if time.monotonic() - sent > _GRID_SECONDS:
-                    note = sampled(passes[0])
-                    yield Reply({"note": note}, {"thumbnails": thumbnails.copy()})
+                    yield Reply({"note": notes[0]}, {"thumbnails": thumbnails.copy()})
                     sent = time.monotonic()
-        yield Reply({"note": sampled(passes[-1])}, {"thumbnails": thumbnails})
+        yield Reply({"note": notes[-1]}, {"thumbnails": thumbnails})
 
     def answer_head(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """The matrix of one head, its statistics, and the row and column of the query.
@@ -390,6 +384,28 @@ class AttentionAnswers(Answers):
     def _axes(self, layer: AttentionLayer, selection: dict[str, Any]) -> tuple[Axis, Axis]:
         lens, padding = Lens.of(selection.get("lens")), bool(selection.get("padding"))
         return self.lenses.axes(layer, int(selection["sample"]), lens, padding)
+
+
+def _grid_passes(
+    layers: Sequence[AttentionLayer], spans: Sequence[tuple[Span, Span]], height: int, at_once: int
+) -> list[tuple[list[int], int]]:
+    """In which order the thumbnails are computed: numbers of layers, and each how manieth query.
+
+    A flow takes seconds, and of long inputs a rollout as well: only where they are picked.
+    """
+    read = [number for number, layer in enumerate(layers) if not layer.is_derived]
+    derived = [number for number, layer in enumerate(layers) if layer.source == "rollout"]
+    work = 0
+    for number in read + derived:
+        rows, keys = spans[number]
+        work += 2 * layers[number].heads * (rows[1] - rows[0]) * (keys[1] - keys[0])
+    if work <= at_once:
+        return [(read + derived, 1)]
+    queries = max(rows[1] - rows[0] for rows, _ in spans)
+    few = max(1, queries // max(height, _GRID_QUERIES))
+    if work > 8 * at_once:
+        return [(read, few)]
+    return [(read, few), (read + derived if few > 1 else derived, 1)]
 
 
 def _prepared(look: Look) -> Iterator[Reply | None]:
