@@ -106,6 +106,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "bicubic": lambda: nn.Upsample(size=(45, 50), mode="bicubic"),
     "shuffled": lambda: nn.Sequential(nn.Conv2d(2, 8, 3), nn.PixelShuffle(2), nn.Conv2d(2, 2, 3)),
     "reflected": lambda: nn.Conv2d(2, 3, 5, padding=2, padding_mode="reflect"),
+    "reflected, bare": lambda: nn.ReflectionPad2d((3, 2, 1, 4)),
+    "replicated, bare": lambda: nn.ReplicationPad2d((3, 2, 1, 4)),
     "replicated": lambda: nn.Conv2d(2, 3, 5, padding=2, padding_mode="replicate"),
     "zero-padded": lambda: nn.Sequential(
         nn.ZeroPad2d((3, 0, 1, 2)), nn.Conv2d(2, 2, 3), nn.ZeroPad2d(-1)

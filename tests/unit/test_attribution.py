@@ -318,6 +318,26 @@ def test_smooth_grad_is_the_mean_of_noisy_gradients(live: xw.LiveModel, plain: P
         close(live.attribute("smooth_grad", 0, 1, **options), expected)
 
 
+def test_the_variance_of_a_gradient_that_noise_does_not_move_is_zero() -> None:
+    """Not a little more or less than it: of a linear model, in float32."""
+    torch.manual_seed(0)
+    model = nn.Linear(50, 3)
+    live = xw.LiveModel(model, torch.randn(2, 50))
+    found = live.attribute("smooth_grad", 0, 1, nt_samples=9, nt_type="vargrad")
+    assert torch.equal(found.values, torch.zeros(1, 50))
+
+
+def test_squares_of_small_gradients_do_not_vanish_in_half_precision() -> None:
+    """A gradient of 1e-4 is one in float16, its square is not."""
+    model = nn.Linear(4, 2, bias=False).half()
+    with torch.no_grad():
+        model.weight.fill_(1e-4)
+    live = xw.LiveModel(model, torch.rand(2, 4).half())
+    options = {"nt_samples": 4, "nt_type": "smoothgrad_sq"}
+    found = live.attribute("smooth_grad", 0, 1, **options)
+    close(found, model.weight[1:].double().square(), atol=1e-14)
+
+
 def test_shapley_values_of_a_game_known_by_hand() -> None:
     class Product(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -77,16 +77,19 @@ def smooth_grad(
         altered = {place: noise.added(value, count) for place, value in asked.values.items()}
         passed = asked.batches.gradients(altered, asked.places)
         for place, slopes in passed.gradients.items():
-            sums[place] = sums.get(place, 0) + slopes.sum(0, keepdim=True)
-            squares[place] = squares.get(place, 0) + slopes.square().sum(0, keepdim=True)
+            # In float64: squares of a half run over and under, and a variance is a small
+            # difference of large sums.
+            exact = slopes.double()
+            sums[place] = sums.get(place, 0) + exact.sum(0, keepdim=True)
+            squares[place] = squares.get(place, 0) + exact.square().sum(0, keepdim=True)
         done += count
         values = {
             place: {
                 "smoothgrad": sums[place] / done,
                 "smoothgrad_sq": squares[place] / done,
-                "vargrad": squares[place] / done - (sums[place] / done).square(),
-            }[nt_type]
-            for place in sums
+                "vargrad": (squares[place] / done - (sums[place] / done).square()).clamp_min(0),
+            }[nt_type].to(torch.promote_types(value.dtype, torch.float32))
+            for place, value in passed.gradients.items()
         }
         note = f"mean of {done} noisy samples, noise {stdevs:g} of the range of the input"
         yield asked.answer(values, note, step=done, steps=nt_samples)
