@@ -241,6 +241,8 @@ class AxisAlignment:
             low, high = self.map.seen_low[index], self.map.seen_high[index]
             return (0, 0) if np.isnan(low) else (int(low), int(high) + 1)
         half, centre = self.step / 2, self.start + index * self.step
+        if centre > self.extent - 0.5:  # padding behind the input
+            return 0, 0
         start = int(np.clip(round(centre - half + 0.5), 0, self.extent - 1))
         return start, int(np.clip(round(centre + half + 0.5), start + 1, self.extent))
 

@@ -15,7 +15,13 @@ from small_transformers import inputs_of, small_model
 from torch import Tensor, nn
 
 from explain_widgets import LiveModel
-from explain_widgets.analysis.alignment import Alignment, AxisAlignment, IndexMap, rule_of
+from explain_widgets.analysis.alignment import (
+    Alignment,
+    AxisAlignment,
+    IndexMap,
+    rule_of,
+    stretched,
+)
 
 SOME = 40  # positions of a map that are tried
 
@@ -397,3 +403,24 @@ def test_a_stretched_map_covers_the_input_without_gaps() -> None:
         assert all(a < b for a, b in stretches)
         if count <= extent:
             assert all(one[1] == other[0] for one, other in itertools.pairwise(stretches))
+
+
+def test_positions_that_are_padding_behind_the_input_lie_on_none_of_it() -> None:
+    axis = stretched(5, 2, 24, covered=3)
+    stretches = [axis.stretch(n) for n in range(5)]
+    assert stretches == [(0, 8), (8, 16), (16, 24), (0, 0), (0, 0)]
+
+
+def test_an_image_with_its_channels_last_has_the_same_boxes() -> None:
+    class ChannelsLast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, stride=2)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.conv(image.permute(0, 3, 1, 2))
+
+    alignment = LiveModel(ChannelsLast(), torch.rand(1, 9, 13, 3)).alignment("conv")
+    assert alignment.source == "modules"
+    assert (alignment.height.axis, alignment.width.axis) == (1, 2)
+    assert alignment.box(1, 2) == (2, 4, 5, 7)
