@@ -68,6 +68,26 @@ def library_classes(module: nn.Module) -> Iterator[str]:
             yield base.__name__
 
 
+_SETTINGS = ("kernel_size", "stride", "padding", "dilation", "groups", "output_size")
+
+
+def settings(module: nn.Module) -> tuple[Any, ...]:
+    """What sets a convolution or pooling apart from others of its weights; of the rest nothing.
+
+    Examples
+    --------
+    >>> settings(nn.MaxPool2d(2)) == settings(nn.MaxPool2d(2, stride=1))
+    False
+    """
+    found = (module.__dict__.get(name) for name in _SETTINGS)
+    return tuple(value if _is_setting(value) else None for value in found)
+
+
+def _is_setting(value: object) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(one, int | str | None) for one in values)
+
+
 def in_call_order(rows: list[ModuleRow]) -> list[ModuleRow]:
     """Rows by their first call; modules that were never called come last."""
     called = sorted((row for row in rows if row.calls), key=lambda row: row.order)

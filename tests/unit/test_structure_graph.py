@@ -178,6 +178,32 @@ def test_blocks_with_other_parameters_are_not_folded() -> None:
     assert [(box.label, box.repeats) for box in other.boxes[1:-2]] == [("0", 1), ("1", 1), ("2", 1)]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"dilation": 2, "padding": 2}, {"stride": 2}, {"groups": 2, "in_channels": 8}, {"padding": 2}],
+)
+def test_blocks_that_compute_in_another_way_are_not_folded(changed: dict[str, int]) -> None:
+    """As the dilations of a temporal convolution: one box for all would hide them."""
+    plain = {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "padding": 1}
+
+    class Cell(nn.Module):
+        def __init__(self, settings: dict[str, int]) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(**settings)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x.repeat(1, self.conv.in_channels // 4, 1)).tanh()
+
+    def boxes(*settings: dict[str, int]) -> list[tuple[str, int]]:
+        model = nn.Sequential(*map(Cell, settings))
+        view = graph_of(model, torch.rand(2, 4, 24)).view({""})
+        return [(box.label, box.repeats) for box in view.boxes if box.kind == "module"][1:]
+
+    other = plain | changed
+    assert boxes(plain, plain, plain) == [("0", 3)]
+    assert boxes(plain, plain, other, other) == [("0", 2), ("2", 2)]
+
+
 def test_experts_in_a_loop_are_folded_with_what_is_around_them() -> None:
     graph = graph_of(Experts(), torch.randn(1, 9, WIDTH))
     view = graph.view({""})

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from explain_widgets.live.modules import flat_tensors, memory
+from explain_widgets.live.modules import flat_tensors, memory, settings
 from explain_widgets.live.structure.held import kept_size
 from explain_widgets.live.structure.trace import OUTSIDE, ModuleCall, Operation, Trace, TracedTensor
 
@@ -40,6 +40,7 @@ class CallSpans:
         self.calls: list[ModuleCall] = []
         self._times = dict.fromkeys((path for path, _ in modules), 0)
         self._types = {path: type(module).__name__ for path, module in modules}
+        self._settings = {path: settings(module) for path, module in modules}
         self._stack: list[int] = []
         # From each number on, which call runs.
         self._starts: list[int] = [0]
@@ -50,7 +51,9 @@ class CallSpans:
         nth = self._times[path]
         self._times[path] = nth + 1
         name = f"{path}:{nth}" if nth else path
-        self.calls.append(ModuleCall(name, path, self._types[path], self._place))
+        call = ModuleCall(name, path, self._types[path], self._place)
+        call.settings = self._settings[path]
+        self.calls.append(call)
         self._stack.append(len(self.calls) - 1)
         self._note()
 

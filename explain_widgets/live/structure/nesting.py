@@ -42,7 +42,7 @@ class Group:
     repeats
         Runs of items that are alike.
     structure
-        The same number for groups of the same modules, parameters and operations.
+        The same number for groups of the same modules, settings, parameters and operations.
     exact
         The same number where also shapes and names agree.
     """
@@ -181,7 +181,7 @@ def _find_alike(trace: Trace, groups: dict[int, Group]) -> None:
         kind: tuple[Hashable, ...] = ("outside",)
         if number != OUTSIDE:
             call = trace.calls[number]
-            kind = (call.type, tuple(owned.get(call.path, ())))
+            kind = (call.type, call.settings, tuple(owned.get(call.path, ())))
         kinds = [_kind(trace.operations, groups, item, structures) for item in group.items]
         places = tuple(sorted(group.edges))
         group.structure = structures.of((*kind, tuple(kinds), places))

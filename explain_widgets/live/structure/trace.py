@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 
@@ -100,6 +100,8 @@ class ModuleCall:
         it was kept first; 0 where no backward was asked for.
     statistics
         Of the first tensor of floating point that came out, where they were asked for.
+    settings
+        See `settings`; beside these and its parameters calls of one type are alike.
     """
 
     name: str
@@ -113,6 +115,7 @@ class ModuleCall:
     flops: int = 0
     held: int = 0
     statistics: TensorStatistics | None = None
+    settings: tuple[Any, ...] = ()
 
 
 class StoredTensor(NamedTuple):

@@ -21,7 +21,7 @@ from explain_widgets.live.attention.flex import flex_calls
 from explain_widgets.live.attention.multihead import MULTIHEAD_FORWARD
 from explain_widgets.live.attention.seen import SeenCall
 from explain_widgets.live.clock import Clock
-from explain_widgets.live.modules import Shape, flat_tensors, named_tensors
+from explain_widgets.live.modules import Shape, flat_tensors, named_tensors, settings
 from explain_widgets.live.structure.flops import FlopCount
 from explain_widgets.live.structure.functions import FUNCTIONS, TorchFunction
 from explain_widgets.live.structure.numbering import Numbering
@@ -82,6 +82,7 @@ class Tracer(TorchFunctionMode):
         self._modules = modules
         self._times = dict.fromkeys((path for path, _ in modules), 0)
         self._types = {path: type(module).__name__ for path, module in modules}
+        self._settings = {path: settings(module) for path, module in modules}
         self._scripted = {p for p, m in modules if isinstance(m, torch.jit.ScriptModule)}
         args, kwargs = self._inputs
         named = named_tensors({**{str(n): value for n, value in enumerate(args)}, **kwargs})
@@ -99,7 +100,9 @@ class Tracer(TorchFunctionMode):
         nth = self._times[path]
         self._times[path] = nth + 1
         name = f"{path}:{nth}" if nth else path
-        self._calls.append(ModuleCall(name, path, self._types[path], self.place, tuple(inputs)))
+        call = ModuleCall(name, path, self._types[path], self.place, tuple(inputs))
+        call.settings = self._settings[path]
+        self._calls.append(call)
         self._stack.append(number)
         if path in self._scripted and self._count is None:
             # What runs inside calls no function of torch: below Python this mode sees it, too.
