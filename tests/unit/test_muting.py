@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_models import IMAGES, UNCOPYABLE, WIDTH, Block, Classifier, Cnn, Recurrent, X
+from small_transformers import inputs_of, small_model
 from snapshot import untouched
 from threads import in_thread
 from torch import Tensor, nn
@@ -394,6 +395,19 @@ def test_a_channel_becomes_its_mean_over_samples_and_positions(layer: str) -> No
     change_of = live.output_change(mute=[(layer, 2, "mean")])
     assert change_of.note == "mean over all 3 samples and all positions"
     assert live.output_change(mute=[(layer, 2)]).note == ""
+
+
+def test_the_mean_of_a_vision_transformer_counts_its_class_token() -> None:
+    """Maps hold the patches alone; what is muted, and its mean, are all tokens."""
+    torch.manual_seed(0)
+    model = small_model("vit").eval()
+    layer = next(name for name, _ in model.named_modules() if name.endswith("layernorm_before"))
+    images = inputs_of(model)["pixel_values"][:1] + torch.randn(3, 1, 1, 1)
+    live = xw.LiveModel(model, {"pixel_values": images})
+    assert live.layout(layer).grid is not None
+    shown = live.activation(layer, 1, mute=[(layer, 2, "mean")])[..., 2]
+    every = torch.cat([live.activation(layer, n) for n in range(3)])[..., 2]
+    assert torch.allclose(shown, every.mean().expand_as(shown), atol=1e-6)
 
 
 class Counted(torch.utils.data.Dataset[Tensor]):
