@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 import explain_widgets as xw
 from explain_widgets.analysis.attribution import Attribution
+from explain_widgets.analysis.quadrature import rule
+from explain_widgets.live.batches import Batches
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting")
 
@@ -325,6 +327,27 @@ def test_the_variance_of_a_gradient_that_noise_does_not_move_is_zero() -> None:
     live = xw.LiveModel(model, torch.randn(2, 50))
     found = live.attribute("smooth_grad", 0, 1, nt_samples=9, nt_type="vargrad")
     assert torch.equal(found.values, torch.zeros(1, 50))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_long_paths_in_half_precision_are_summed_in_more(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean of the gradients that the model gives, however many batches they come in."""
+    monkeypatch.setattr(Batches, "size", lambda self, gradients: 1)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 3)).to(dtype)
+    rows = torch.randn(2, 20).to(dtype)
+    start = torch.full_like(rows[:1], 0.3)
+    way = rows[:1].double() - start.double()
+    mean = torch.zeros(1, 20, dtype=torch.float64)
+    for point, weight in zip(*rule(100), strict=True):
+        place = (start.float() + point.float() * way.float()).to(dtype).requires_grad_()
+        (slopes,) = torch.autograd.grad(model(place)[0, 1], place)
+        mean += weight * slopes.double()
+    live = xw.LiveModel(model, rows)
+    options = {"n_steps": 100, "baselines": start}
+    close(live.attribute("integrated_gradients", 0, 1, **options), way * mean, atol=2e-6)
 
 
 def test_squares_of_small_gradients_do_not_vanish_in_half_precision() -> None:

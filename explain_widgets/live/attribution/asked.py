@@ -146,5 +146,5 @@ def line(starts: Mapping[Place, Tensor], ends: Mapping[Place, Tensor], points: T
     for place, end in ends.items():
         start, dtype = starts[place], torch.promote_types(end.dtype, torch.float32)
         share = points.to(end.device, dtype).reshape(-1, *[1] * (end.ndim - 1))
-        found[place] = (start + share * (end - start)).to(end.dtype)
+        found[place] = (start + share * (end.to(dtype) - start)).to(end.dtype)
     return found

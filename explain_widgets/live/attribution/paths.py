@@ -39,7 +39,7 @@ def integrated_gradients(
     for doubled in range(_MOST_DOUBLINGS + 1):
         count = n_steps * 2**doubled
         for done, means in _mean_gradients(asked, starts, ends, count, quadrature):
-            values = {place: (ends[place] - starts[place]) * g for place, g in means.items()}
+            values = {place: (ends[place].to(g) - starts[place]) * g for place, g in means.items()}
             words = f"{note} · {done} of {count} points ({quadrature})"
             found = asked.answer(values, words, expected, done, count)
             if done < count and not doubled:
@@ -141,7 +141,8 @@ class _Flows:
                 continue
             same = (id(slopes), id(after[place]), id(before[place]), id(self._sums.get(place)))
             if same not in done:
-                change = after[place] - before[place]
+                kind = torch.promote_types(slopes.dtype, torch.float32)  # as in `_weighted`
+                change = after[place].to(kind) - before[place]
                 known = self._sums.get(place)
                 done[same] = (
                     change.mul_(slopes).mul_(0.5)
@@ -173,8 +174,9 @@ def gradient_shap(
         starts = {place: rows[place][picked.to(rows[place].device)] for place in ends}
         passed = asked.batches.gradients(line(starts, ends, shares), asked.places)
         for place, slopes in passed.gradients.items():
-            part = (slopes * (ends[place] - starts[place])).sum(0, keepdim=True)
-            sums[place] = sums.get(place, 0) + part
+            kind = torch.promote_types(slopes.dtype, torch.float32)  # as in `_weighted`
+            part = slopes * (ends[place].to(kind) - starts[place])
+            sums[place] = sums.get(place, 0) + part.sum(0, keepdim=True)
         done += entries
         values = {place: found / done for place, found in sums.items()}
         words = f"{note} · {done} random points"
@@ -202,7 +204,7 @@ def neuron_conductance(
         done = stop
         share = float(weights[:done].sum())
         values = {
-            place: (asked.values[place] - starts[place]) * found / share
+            place: (asked.values[place].to(found) - starts[place]) * found / share
             for place, found in sums.items()
         }
         yield asked.answer(values, f"{note} · {done} of {n_steps} points", None, done, n_steps)
@@ -230,8 +232,9 @@ def _mean_gradients(
 
 
 def _weighted(slopes: Tensor, weights: Tensor) -> Tensor:
-    """Their weighted sum, (1, …)."""
-    return torch.tensordot(weights.to(slopes), slopes, 1)[None]
+    """Their weighted sum, (1, …), in float32 at least: halves are too short to sum in."""
+    kind = torch.promote_types(slopes.dtype, torch.float32)
+    return torch.tensordot(weights.to(slopes.device, kind), slopes.to(kind), 1)[None]
 
 
 def _activations(asked: Asked, values: dict[Place, Tensor]) -> dict[Place, Tensor]:
