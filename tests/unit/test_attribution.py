@@ -9,6 +9,7 @@ import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from small_networks import Digits
 from torch import Tensor, nn
 
@@ -327,6 +328,31 @@ def test_the_variance_of_a_gradient_that_noise_does_not_move_is_zero() -> None:
     live = xw.LiveModel(model, torch.randn(2, 50))
     found = live.attribute("smooth_grad", 0, 1, nt_samples=9, nt_type="vargrad")
     assert torch.equal(found.values, torch.zeros(1, 50))
+
+
+@pytest.mark.parametrize("layout", ["channels first", "channels last", "grey"])
+@pytest.mark.parametrize("name", ["zero", "mean", "blur", 2, 0.25])
+def test_baselines_of_images_are_what_their_names_say(name: Any, layout: str) -> None:
+    """Of a linear model integrated gradients are weight × (input − baseline)."""
+    channels = 1 if layout == "grey" else 3
+    images = torch.randn(4, channels, 12, 20, generator=torch.Generator().manual_seed(5)).double()
+    sigma = 0.1 * 12  # a tenth of the shorter side
+    smooth = gaussian_filter(images[0].numpy(), (0, sigma, sigma), mode="nearest", truncate=3)
+    baseline = {
+        "zero": torch.zeros(channels, 12, 20),
+        "mean": images[0].mean((1, 2), keepdim=True).expand(channels, 12, 20),
+        "blur": torch.from_numpy(smooth),
+        2: images[2],
+        0.25: torch.full((channels, 12, 20), 0.25),
+    }[name]
+    if layout == "channels last":
+        images, baseline = images.permute(0, 2, 3, 1).contiguous(), baseline.permute(1, 2, 0)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 2)).double()
+    live = xw.LiveModel(model, images)
+    found = live.attribute("integrated_gradients", 0, 1, n_steps=2, baselines=name)
+    expected = model[1].weight[1].reshape(images[:1].shape) * (images[0] - baseline)
+    close(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -252,6 +252,12 @@ def test_a_deviation_far_off_is_said() -> None:
     silent = compared_deviation(0.001, (64, 200), "relu", normalised=True)
     assert silent is not None
     assert silent.sentence == ""
+    # Far from Xavier, as of a layer of many more outputs than inputs, but signals stay alike.
+    for follows, gain in (("", 1.0), ("tanh", 5 / 3)):
+        wide = compared_deviation(gain * 8**-0.5, (512, 8), follows)
+        assert wide is not None
+        assert wide.deviation == pytest.approx(gain * (2 / 520) ** 0.5)
+        assert wide.sentence == ""
     assert compared_deviation(1.0, (64,), "relu") is None
     assert expected_deviation((3, 4), "some_activation") is None
 
