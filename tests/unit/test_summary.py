@@ -73,6 +73,26 @@ def test_numbers_of_rows(summary: Summary) -> None:
     assert rows[""].seconds > rows["layers"].seconds > 0
 
 
+def test_a_module_that_calls_itself_counts_once() -> None:
+    """The inner calls are part of the outer one: added to it they would count again."""
+
+    class Halving(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mix(x) if len(x[0]) < 2 else self.mix(x) + self(x[:, ::2]).mean(1, True)
+
+    model = nn.Sequential(Halving())
+    made = LiveModel(model, torch.randn(1, 4, WIDTH)).summary(backward=True)
+    rows = {row.name: row for row in made.rows}
+    assert (rows["0"].calls, rows["0.mix"].calls) == (3, 3)
+    assert rows["0"].flops == rows["0.mix"].flops == made.flops == 2 * (4 + 2 + 1) * WIDTH * WIDTH
+    assert rows["0"].held == rows[""].held
+    assert rows["0"].seconds <= rows[""].seconds
+
+
 def test_totals_count_shared_parameters_once() -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
