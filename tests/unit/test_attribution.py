@@ -306,6 +306,23 @@ def test_integrated_gradients_are_complete_and_refined(live: xw.LiveModel, plain
     assert gap(doubled) < gap(rough) / 4
 
 
+def test_the_tolerance_is_a_share_of_what_is_to_be_explained(live: xw.LiveModel) -> None:
+    """So that the unit of the target does not matter."""
+
+    def points(unit: float) -> tuple[int, bool]:
+        found = live.attribute(
+            "integrated_gradients", 0, lambda out: unit * out[0, 2], n_steps=2, tolerance=tolerance
+        )
+        assert found.completeness_gap is not None
+        assert found.expected_sum is not None
+        return found.steps, abs(found.completeness_gap) <= tolerance * abs(found.expected_sum)
+
+    rough = live.attribute("integrated_gradients", 0, 2, n_steps=2)
+    tolerance = abs(rough.completeness_gap / rough.expected_sum) / 2
+    assert points(1.0)[0] > 2
+    assert points(1e-3) == points(1.0) == points(1e3)
+
+
 def test_smooth_grad_is_the_mean_of_noisy_gradients(live: xw.LiveModel, plain: Plain) -> None:
     draws = torch.Generator().manual_seed(7)
     scale = 0.2 * (IMAGES[0].max() - IMAGES[0].min())

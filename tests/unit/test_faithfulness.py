@@ -221,3 +221,16 @@ def test_what_has_no_order_is_refused_at_once(
 def test_a_score_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"2 masks by \(2,\), not by \(2, 3\)"):
         last({"a": torch.zeros(3)}, lambda keep: keep.float())
+
+
+def test_random_curves_lie_where_their_counts_are() -> None:
+    """Of equal features the score is the share that is there, at uneven steps and on the way."""
+    for found in faithfulness(
+        {"equal": torch.ones(10)}, lambda keep: keep.double().mean(1), points=5, batch=1
+    ):
+        for gone, come in (
+            (found.deletion, found.insertion),
+            (found.random_deletion, found.random_insertion),
+        ):
+            assert torch.allclose(gone.scores, (1 - gone.fractions).expand_as(gone.scores))
+            assert torch.allclose(come.scores, come.fractions.expand_as(come.scores))
