@@ -179,6 +179,12 @@ def test_maps_of_a_layer_are_stretched_over_the_image() -> None:
     one[0, :, 5, 2] = 1  # bottom left as well
     other = last(live.faithfulness(given(one), patch=4, points=5))
     assert found.deletion.scores[0, 1] == other.deletion.scores[0, 1]
+    # What is handed out over channels adds up: their mean would foretell less.
+    maps = torch.randn(1, 6, 2, 2, generator=torch.Generator().manual_seed(0))
+    options = {"perturbation": "removal", "patch": 4, "count": 8}
+    several = live.infidelity(given(maps), **options).value
+    joined = live.infidelity(given(maps.sum(1, keepdim=True)), **options).value
+    assert several == pytest.approx(joined)
 
 
 def test_several_methods_go_side_by_side_and_share_the_random_orders() -> None:
