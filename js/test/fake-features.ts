@@ -14,7 +14,7 @@ const LAYER = {
 
 const CHANNEL = {
   ...{ name: "channel 0", height: 2, width: 2, statistics: [], strongest: [], overlay: null },
-  ...{ alignment: "", reduced: "", footer: "" },
+  ...{ alignment: "", reduced: "" },
 };
 
 const SAMPLE = {
@@ -31,30 +31,33 @@ const levels = (count: number, shape: number[]) => ({
   ...{ data: new Uint8Array(count).fill(127), shape, range: [-1, 1] as [number, number] },
 });
 
+/** The arrays of a channel. */
+const ONE = {
+  map: levels(4, [1, 2, 2]),
+  edges: { data: Float32Array.of(0, 1), shape: [2] },
+  counts: { data: Int32Array.of(4), shape: [1] },
+};
+
 export function answer(kind: string, selection: object): Reply {
   switch (kind) {
     case "sample":
       return { content: SAMPLE, ...pack({}) };
     case "colormap":
       return { content: {}, ...pack({ table: { data: new Uint8Array(768), shape: [256, 3] } }) };
-    case "maps":
+    case "maps": {
+      const isWhole = (selection as { channel?: number }).channel !== undefined;
       return {
-        content: SHEET,
+        content: { ...SHEET, ...(isWhole && { channel: CHANNEL }) },
         ...pack({
           maps: levels(8, [2, 2, 2]),
           order: { data: Int32Array.of(0, 1), shape: [2] },
           scores: { data: Float32Array.of(0, -1), shape: [2] },
+          ...(isWhole && ONE),
         }),
       };
+    }
     case "channel":
-      return {
-        content: CHANNEL,
-        ...pack({
-          map: levels(4, [1, 2, 2]),
-          edges: { data: Float32Array.of(0, 1), shape: [2] },
-          counts: { data: Int32Array.of(4), shape: [1] },
-        }),
-      };
+      return { content: CHANNEL, ...pack(ONE) };
     case "maximise": {
       const { steps } = selection as AscentOptions;
       return {

@@ -36,8 +36,12 @@ async function show(answers: (kind: string, selection: object) => Reply = answer
   };
   close = widget.render({ model, el });
   await vi.waitFor(() => expect(captions()).toEqual(["0", "1"]));
-  await vi.waitFor(() => expect(el.querySelector(".xw-explorer")?.getAttribute("data-state")).toBe("ready"));
+  await ready();
 }
+
+const showGradient = () => (el.querySelector('input[value="gradient"]') as HTMLElement).click();
+const ready = () =>
+  vi.waitFor(() => expect(el.querySelector(".xw-explorer")?.getAttribute("data-state")).toBe("ready"));
 
 beforeAll(stubCanvas);
 afterEach(() => {
@@ -58,6 +62,49 @@ describe("the feature explorer", () => {
     for (const send of held.get("maps") ?? []) send();
     await vi.waitFor(() => expect(captions()).toEqual(["00 %", "1-100 %"]));
     expect(legend()).toContain("activation");
+  });
+
+  it("asks once for the maps and the channel of another place, and for one of them where the other stays", async () => {
+    await show();
+    expect(model.ofKind("channel")).toHaveLength(0);
+    expect(model.ofKind("maps").map(({ selection }) => selection)).toMatchObject([{ channel: 0 }]);
+    showGradient();
+    await vi.waitFor(() => expect(model.ofKind("maps")).toHaveLength(2));
+    expect(model.ofKind("maps")[1]?.selection).toMatchObject({ show: "gradient", channel: 0 });
+    await ready();
+    const order = el.querySelector('select[aria-label="Order"]') as HTMLSelectElement;
+    order.value = "mean";
+    order.dispatchEvent(new Event("change", { bubbles: true }));
+    await vi.waitFor(() => expect(model.ofKind("maps")).toHaveLength(3));
+    expect(model.ofKind("maps")[2]?.selection).not.toHaveProperty("channel");
+    expect(model.ofKind("channel")).toHaveLength(0);
+    await ready();
+    (el.querySelectorAll(".xw-map")[1] as HTMLElement).click();
+    await vi.waitFor(() => expect(model.ofKind("channel")).toHaveLength(1));
+    expect(model.ofKind("maps")).toHaveLength(3);
+  });
+
+  it("keeps the channel that was picked since where an older answer brings another", async () => {
+    await show((kind, selection) => {
+      const reply = answer(kind, selection);
+      const { channel } = selection as { channel?: number };
+      const named = { name: `channel ${channel}`, height: 1, width: 1, statistics: [], strongest: [] };
+      const own = { ...named, overlay: null, alignment: "", reduced: "" };
+      if (kind === "channel") return { ...reply, content: own };
+      return kind === "maps" && channel !== undefined
+        ? { ...reply, content: { ...reply.content, channel: own } }
+        : reply;
+    });
+    const named = () => el.querySelector(".xw-reading h3")?.textContent;
+    expect(named()).toBe("Channel 0");
+    held.set("maps", []);
+    showGradient();
+    await vi.waitFor(() => expect(held.get("maps")).toHaveLength(1));
+    (el.querySelectorAll(".xw-map")[1] as HTMLElement).click();
+    await vi.waitFor(() => expect(named()).toBe("Channel 1"));
+    for (const send of held.get("maps") ?? []) send();
+    await ready();
+    expect(named()).toBe("Channel 1");
   });
 
   it("shows each number that is read by itself once it is there", async () => {

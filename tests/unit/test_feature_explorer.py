@@ -178,6 +178,25 @@ def test_one_channel_with_its_numbers(talk: Conversation, explorer: Any) -> None
     assert overlay["height"] == pytest.approx(11 * 2 / 25)
 
 
+@pytest.mark.parametrize("scale", ["layer", "channel"])
+def test_a_page_brings_the_picked_channel_along(talk: Conversation, scale: str) -> None:
+    without, maps = talk.ask("maps", page(order="mean", scale=scale))
+    alone, own = talk.ask("channel", place(channel=4, scale=scale))
+    content, arrays = talk.ask("maps", page(order="mean", scale=scale, channel=4))
+    assert content.pop("channel") == alone
+    assert content == without
+    assert set(arrays) == {*maps, *own}
+    for name, expected in (maps | own).items():
+        np.testing.assert_array_equal(arrays[name], expected)
+
+
+def test_a_page_comes_also_where_there_is_no_such_channel(talk: Conversation) -> None:
+    content, arrays = talk.ask("maps", page(channel=6))
+    assert "channel" not in content
+    assert len(arrays["maps"]) == 6
+    assert "6 is out of range" in talk.error("channel", place(channel=6))
+
+
 def test_the_same_channel_across_samples(talk: Conversation, explorer: Any) -> None:
     content, arrays = talk.ask("across", place(channel=3, count=24))
     largest = [float(explorer.live.activation("conv1", n)[0, 3].max()) for n in range(4)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,23 +83,31 @@ class FeatureAnswers(MapsAnswers):
         )
 
     def answer_maps(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
-        """A page of maps, pooled to the pixels they are drawn with, and the order of all."""
+        """A page of maps, pooled to the pixels they are drawn with, and the order of all.
+
+        With ``channel`` in the selection also that one of them closely, as `answer_channel`: what
+        changes both is one request, one reply and one drawing.
+        """
         scores: Tensor | None = None
         if selection["order"] == "variance" and selection.get("show") != "filters":
             for found in self.reader.variance_steps(self.reader.of(selection)):
                 scores = found
                 yield None
         with self._live.reading():
-            page = self._page(selection, scores)
-        yield page
+            shown = _Shown(self.reader, selection)
+            reply = self._page(shown, selection, scores)
+            # Filters can be fewer than the channels that are picked from: the page shows them.
+            if selection.get("channel") in range(len(shown.maps)):
+                channel = self._channel(shown, selection)
+                reply.content["channel"] = channel.content
+                reply.arrays |= channel.arrays
+        yield reply
 
-    def _page(self, selection: dict[str, Any], scores: Tensor | None) -> Reply:
+    def _page(self, shown: _Shown, selection: dict[str, Any], scores: Tensor | None) -> Reply:
         """``scores``: the variances, where channels are ordered by them."""
-        of, order = self.reader.of(selection), selection["order"]
-        volume = self.reader.volume(of)
-        maps = sliced(volume, of)
+        of, maps, order = shown.of, shown.maps, selection["order"]
         if scores is None:
-            scores = self.reader.scores(of, order, volume)
+            scores = self.reader.scores(of, order, shown.volume)
         channels = self.reader.order(of, scores, order)
         start, stop = (int(selection["from"]) + n for n in (0, int(selection["count"])))
         page = channels[start:stop]
@@ -108,8 +117,8 @@ class FeatureAnswers(MapsAnswers):
             mosaic(maps[start:stop], None, size) if order == "index" else mosaic(maps, page, size)
         )
         tile = pooled.cpu().numpy()
-        picture = _drawn(tile, maps, selection["scale"] == "channel")
-        words, slices = self.reader.words(of), volume.shape[1]
+        picture = _drawn(tile, shown, selection["scale"] == "channel")
+        words, slices = self.reader.words(of), shown.volume.shape[1]
         reduced = reduction(maps.shape[1:], tile.shape[1:])
         ordered = self.reader.said_of_order(of, order)
         return Reply(
@@ -143,12 +152,11 @@ class FeatureAnswers(MapsAnswers):
     def answer_channel(self, selection: dict[str, Any]) -> Reply:
         """One channel: its map, its numbers, their histogram, and where it lies on the input."""
         with self._live.reading():
-            return self._channel(selection)
+            return self._channel(_Shown(self.reader, selection), selection)
 
-    def _channel(self, selection: dict[str, Any]) -> Reply:
-        of, channel = self.reader.of(selection), int(selection["channel"])
+    def _channel(self, shown: _Shown, selection: dict[str, Any]) -> Reply:
+        of, maps, channel = shown.of, shown.maps, int(selection["channel"])
         by_channel = selection.get("scale") == "channel"
-        maps = self.reader.maps(of)
         own = picked(maps, channel)
         size = _page_size((_MOST_SIDE, _MOST_SIDE), 1, maps)
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
@@ -156,7 +164,7 @@ class FeatureAnswers(MapsAnswers):
         alignment = self._alignment(of)
         means = finite_means(maps)
         arrays: dict[str, Any] = {
-            "map": signed_picture(tile[None], None if by_channel else _largest(maps)),
+            "map": signed_picture(tile[None], None if by_channel else shown.largest),
             "edges": exact(edges),
             "counts": counts.to(torch.int32).cpu().numpy(),
         }
@@ -174,7 +182,6 @@ class FeatureAnswers(MapsAnswers):
                 "overlay": None if alignment is None else overlay_message(alignment, own.shape),
                 "alignment": "" if alignment is None else alignment.words,
                 "reduced": reduction(own.shape, tile.shape),
-                "footer": self._live.status,
             },
             arrays,
         )
@@ -259,21 +266,35 @@ class FeatureAnswers(MapsAnswers):
         return Reply({"change": change_message(change, self._samples[index])})
 
 
-def _drawn(tile: NDArray[np.floating], maps: Tensor, by_channel: bool) -> Picture:
-    """A page of maps, to the scale of all ``maps`` of the layer or of each channel."""
+class _Shown:
+    """What a selection is about, and what a page of it and one channel both need."""
+
+    def __init__(self, reader: MapReader, selection: dict[str, Any]) -> None:
+        self.of = reader.of(selection)
+        self.volume = reader.volume(self.of)
+        self.maps = sliced(self.volume, self.of)
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest finite magnitude of the layer: what all its pages are drawn to."""
+        return _largest(self.maps)
+
+
+def _drawn(tile: NDArray[np.floating], shown: _Shown, by_channel: bool) -> Picture:
+    """A page of maps, to the scale of all maps of the layer or of each channel."""
     if by_channel:
         return signed_picture(tile, per_channel=True)
-    if len(tile) == len(maps):
+    if len(tile) == len(shown.maps):
         # All of them: the strongest of the pixels is that of the layer, unless what is no number
         # hides others from their pixel.
         picture = signed_picture(tile)
-        if not picture.nonfinite or tile.shape == maps.shape:
+        if not picture.nonfinite or tile.shape == shown.maps.shape:
             return picture
-    return signed_picture(tile, _largest(maps))
+    return signed_picture(tile, shown.largest)
 
 
 def _largest(maps: Tensor) -> float:
-    """The largest finite magnitude of a layer: what all its pages are drawn to."""
+    """The largest finite magnitude; 0 where there is none."""
     if not maps.numel():
         return 0.0
     low, high = map(float, maps.aminmax())  # one quick pass; NaN goes through

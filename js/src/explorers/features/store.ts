@@ -1,4 +1,4 @@
-import { pick } from "../../kernel/arrays";
+import { type Arrays, pick } from "../../kernel/arrays";
 import type { Answer, ConnectionOptions } from "../../kernel/connection";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
@@ -8,6 +8,7 @@ import { ExplorerStore } from "../shared/store";
 import type {
   Across,
   AscentOptions,
+  Channel,
   ChannelContent,
   InView,
   Layer,
@@ -197,7 +198,7 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       return;
     }
     if (differs(...PLACE, "order", "scale")) this.askMaps(began);
-    if (differs(...PLACE, "channel", "scale")) this.askChannel(began);
+    else if (differs("channel")) this.askChannel(began);
     if (differs("layer", "entry", "map_layout", "slice", "channel")) this.askAcrossSoon();
   }
 
@@ -216,7 +217,6 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
         this.update({ selection });
       }
       this.askMaps(began);
-      this.askChannel(began);
       if (content.has_image) this.askImage(content.sample, began);
       if (this.state.across === null) this.askAcrossSoon();
     });
@@ -241,8 +241,10 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     };
   }
 
+  /** The first page, and the picked channel with it where another is shown: they are drawn together. */
   private askMaps(began: number): void {
-    if (this.layer !== null) this.askPage(0, this.sizeOfPage(), began);
+    const isNews = this.state.sheet === null || this.state.channel?.key !== this.channelKey();
+    if (this.layer !== null) this.askPage(0, this.sizeOfPage(), began, isNews);
   }
 
   /** How many maps a page has: those in view, in whole rows. */
@@ -272,8 +274,8 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     return JSON.stringify({ ...this.place(), order, scale });
   }
 
-  private askPage(from: number, count: number, began: number): void {
-    const { layer } = this;
+  private askPage(from: number, count: number, began: number, withChannel = false): void {
+    const { layer, picked } = this;
     if (layer === null) return;
     const { show, order, scale } = this.state.selection;
     const { width, height } = this.inView;
@@ -281,48 +283,76 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
     this.asked = `${from} ${key}`;
     const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
     const size = [Math.ceil(height * ratio), Math.ceil(width * ratio)];
-    this.ask("maps", { ...this.place(), order, scale, from, count, size }, began, (answer) => {
-      this.readPage(answer, key, { layer, show, order, scale });
+    const asked = { ...this.place(), order, scale, from, count, size };
+    const channelKey = this.channelKey();
+    this.ask("maps", withChannel ? { ...asked, channel: picked } : asked, began, (answer) => {
+      const { channel = null, ...content } = answer.content as MapsContent & { channel?: ChannelContent };
+      const sheet = this.pageRead(answer, content, key, { layer, show, order, scale });
+      const one = withChannel ? this.channelRead(channel, answer.arrays, picked, channelKey) : {};
+      this.update({ sheet, ...one });
+      this.askMissing(performance.now());
+      this.calibrateOnce();
     });
   }
 
-  private readPage(answer: Answer, key: string, asked: Sheet["asked"]): void {
+  private pageRead(answer: Answer, content: MapsContent, key: string, asked: Sheet["asked"]): Sheet {
     const maps = pick(answer.arrays, "maps", "uint8");
     const order = pick(answer.arrays, "order", "int32")?.data;
     const scores = pick(answer.arrays, "scores", "float32")?.data;
     if (maps === null || order === undefined || scores === undefined) throw new Error("it has no maps");
-    const content = answer.content as MapsContent;
     const { payload, bytes, milliseconds } = answer;
     const rgb = pick(answer.arrays, "rgb", "uint8");
     const page: Page = { maps, rgb, from: content.from, payload, bytes, milliseconds };
     const { sheet: old } = this.state;
     const isOn = old !== null && old.key === key && old.revision === content.revision;
     const pages = new Map(isOn ? old.pages : []).set(content.from, page);
-    const sheet: Sheet = {
+    return {
       ...content,
       ...{ key, asked, order, scores, pages, latest: page },
       range: maps.range ?? [0, 0],
       nonfinite: maps.nonfinite,
       note: maps.note,
     };
-    this.update({ sheet });
-    this.askMissing(performance.now());
-    this.calibrateOnce();
+  }
+
+  /** The picked channel, if the layer has so many. */
+  private get picked(): number {
+    const { selection } = this.state;
+    return this.layer === null ? 0 : clamp(selection.channel, channelsOf(this.layer, selection));
+  }
+
+  private channelKey(): string {
+    return JSON.stringify({ ...this.place(), channel: this.picked, scale: this.state.selection.scale });
   }
 
   private askChannel(began: number): void {
     if (this.layer === null) return;
+    const { picked } = this;
     const { scale } = this.state.selection;
-    const channel = clamp(this.state.selection.channel, channelsOf(this.layer, this.state.selection));
-    this.ask("channel", { ...this.place(), channel, scale }, began, ({ arrays, content }) => {
-      const map = pick(arrays, "map", "uint8");
-      const edges = pick(arrays, "edges", "float32")?.data;
-      const counts = pick(arrays, "counts", "int32")?.data;
-      if (map === null || edges === undefined || counts === undefined) throw new Error("it has no map");
-      const values = pick(arrays, "values", "float32")?.data ?? null;
-      const read = new Map<string, number>();
-      this.update({ channel: { ...(content as ChannelContent), channel, map, edges, counts, values }, read });
+    const key = this.channelKey();
+    this.ask("channel", { ...this.place(), channel: picked, scale }, began, ({ arrays, content }) => {
+      this.update(this.channelRead(content as ChannelContent, arrays, picked, key));
     });
+  }
+
+  /** What an answer says of the channel; nothing where the one that is picked by now is shown already. */
+  private channelRead(
+    content: ChannelContent | null,
+    arrays: Arrays,
+    channel: number,
+    key: string,
+  ): Partial<Pick<State, "channel" | "read">> {
+    const now = this.channelKey();
+    if (key !== now && this.state.channel?.key === now) return {};
+    const read = new Map<string, number>();
+    if (content === null) return { channel: null, read };
+    const map = pick(arrays, "map", "uint8");
+    const edges = pick(arrays, "edges", "float32")?.data;
+    const counts = pick(arrays, "counts", "int32")?.data;
+    if (map === null || edges === undefined || counts === undefined) throw new Error("it has no map");
+    const values = pick(arrays, "values", "float32")?.data ?? null;
+    const found: Channel = { ...content, key, channel, map, edges, counts, values };
+    return { channel: found, read };
   }
 
   private readValue(y: number, x: number): void {

@@ -123,10 +123,11 @@ export interface ChannelContent {
   overlay: { top: number; left: number; height: number; width: number } | null;
   alignment: string;
   reduced: string;
-  footer: string;
 }
 
 export interface Channel extends ChannelContent {
+  /** Names the selection. */
+  key: string;
   channel: number;
   map: DecodedArray<"uint8">;
   edges: Float32Array;
