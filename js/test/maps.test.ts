@@ -8,6 +8,46 @@ import {
   stepPlace,
   totalHeight,
 } from "../src/marks/map-layout";
+import { paintMap } from "../src/marks/map-pixels";
+
+describe("a map on a sheet", () => {
+  const table = Uint8Array.from({ length: 768 }, (_, index) => Math.floor(index / 3));
+  const cells = { data: Uint8Array.of(10, 20, 30, 40, 50, 60), height: 2, width: 3 };
+  const painted = (map: Parameters<typeof paintMap>[0], size: [number, number], opacity?: number) => {
+    const pixels = new Uint8ClampedArray(4 * 10 * 8);
+    const box = { left: 2, top: 1, height: size[0], width: size[1], targetWidth: 10 };
+    paintMap(map, table, pixels, box, opacity);
+    const at = (y: number, x: number) => [...pixels.subarray(4 * (10 * y + x), 4 * (10 * y + x) + 4)];
+    const inside = new Set<number>();
+    for (let y = 1; y < 1 + size[0]; y += 1) for (let x = 2; x < 2 + size[1]; x += 1) inside.add(10 * y + x);
+    for (let place = 0; place < 80; place += 1) {
+      expect(at(Math.floor(place / 10), place % 10)[3] !== 0).toBe(inside.has(place));
+    }
+    return { at, row: (y: number) => Array.from({ length: size[1] }, (_, x) => at(y, 2 + x)[0]) };
+  };
+
+  it("has each number as often as fits, and of too many those that lie in the middle of a pixel", () => {
+    const { row } = painted(cells, [4, 6]);
+    expect([row(1), row(2), row(3), row(4)]).toEqual([
+      [10, 10, 20, 20, 30, 30],
+      [10, 10, 20, 20, 30, 30],
+      [40, 40, 50, 50, 60, 60],
+      [40, 40, 50, 50, 60, 60],
+    ]);
+    expect(painted(cells, [2, 7]).row(1)).toEqual([10, 10, 20, 20, 20, 30, 30]);
+    expect(painted(cells, [1, 1]).row(1)).toEqual([50]);
+  });
+
+  it("is seen through where its channel is muted, and may have colours of its own", () => {
+    expect(painted(cells, [2, 3], 0.35).at(1, 2)).toEqual([10, 10, 10, 89]);
+    const coloured = { data: Uint8Array.of(1, 2, 3, 4, 5, 6), height: 1, width: 2, coloured: true };
+    const { at } = painted(coloured, [1, 2]);
+    expect([at(1, 2), at(1, 3)]).toEqual([
+      [1, 2, 3, 255],
+      [4, 5, 6, 255],
+    ]);
+  });
+});
 
 describe("maps of many channels", () => {
   it("are as large as all of them fit into the box", () => {

@@ -10,7 +10,7 @@ export const NOT_FINITE = 255;
 const tables = new WeakMap<ColourTable, Uint32Array>();
 
 /** The table as whole pixels: one read and one write a cell. */
-function pixelsOf(table: ColourTable): Uint32Array {
+export function pixelsOf(table: ColourTable): Uint32Array {
   let pixels = tables.get(table);
   if (pixels === undefined) {
     const bytes = new Uint8Array(256 * 4);

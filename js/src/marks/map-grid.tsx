@@ -1,8 +1,7 @@
-import type { Ref, RefObject } from "preact";
+import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { putPixels } from "./canvas";
-import { type ColourTable, paint } from "./colour";
-import { drawPicture } from "./image-overlay";
+import type { ColourTable } from "./colour";
 import {
   layOutMaps,
   layOutUnits,
@@ -12,20 +11,12 @@ import {
   stepPlace,
   totalHeight,
 } from "./map-layout";
+import { type MapCells, paintMap } from "./map-pixels";
 import { useSize } from "./use-size";
 import type { Span } from "./viewport";
 
 /** Around the maps, for the frame of the picked one. */
 const ROOM = 10;
-
-/** The bytes of one map, and their height and width. */
-export interface MapCells {
-  data: Uint8Array;
-  height: number;
-  width: number;
-  /** Red, green and blue of each pixel, instead of one byte for a colour table. */
-  coloured?: boolean;
-}
 
 interface MapGridProps {
   label: string;
@@ -45,30 +36,6 @@ interface MapGridProps {
   muted(place: number): boolean;
   disabled: boolean;
   onPick(place: number, event: Event): void;
-}
-
-interface MapCanvasProps {
-  cells: MapCells;
-  table: ColourTable;
-  name: string;
-  held?: Ref<HTMLCanvasElement>;
-}
-
-/** One canvas pixel a number of the map. */
-export function MapCanvas({ cells, table, name, held }: MapCanvasProps) {
-  const canvas = useRef<HTMLCanvasElement | null>(null);
-  const { data, height, width, coloured = false } = cells;
-  useLayoutEffect(() => {
-    const target = canvas.current;
-    if (target === null) return;
-    if (coloured) drawPicture(target, data, [height, width]);
-    else putPixels(target, [height, width], (pixels) => paint(data, [height, width], table, pixels));
-  }, [data, height, width, coloured, table]);
-  const hold = (element: HTMLCanvasElement | null) => {
-    canvas.current = element;
-    if (typeof held === "function") held(element);
-  };
-  return <canvas ref={hold} data-map={name} />;
 }
 
 /** Keeps the picked place in sight when it is moved by keys or from outside. */
@@ -92,45 +59,40 @@ function placeOf(place: number, layout: MapLayout) {
 const MUTED = 0.35;
 
 /**
- * Draws the maps in view, each from its own canvas, which is not shown itself.
+ * Paints the maps in view onto one canvas, pixel by pixel.
  *
  * Every canvas that is shown is a layer of the page, which the browser keeps, sends and joins with all others
- * whenever anything changes: of 64 maps that took longer than all the rest of a change.
+ * whenever anything changes, and every one that is drawn from costs calls and memory of its own.
  */
 function drawSheet(
   sheet: HTMLCanvasElement,
   places: number[],
   layout: MapLayout,
-  canvases: ReadonlyMap<number, HTMLCanvasElement>,
-  muted: (place: number) => boolean,
+  { mapAt, muted, table }: Pick<MapGridProps, "mapAt" | "muted" | "table">,
 ): void {
-  const context = sheet.getContext("2d");
-  if (!context) return;
   const ratio = window.devicePixelRatio || 1;
   const rows = Math.ceil(places.length / layout.columns);
   const top = placeOf(places[0] ?? 0, layout).top;
-  const size = [layout.columns * (layout.width + layout.gap) - layout.gap, rows * rowHeight(layout)] as const;
-  const [width, height] = size.map((side) => Math.max(1, Math.ceil(side * ratio))) as [number, number];
-  if (sheet.width !== width) sheet.width = width;
-  if (sheet.height !== height) sheet.height = height;
+  const size = [rows * rowHeight(layout), layout.columns * (layout.width + layout.gap) - layout.gap] as const;
+  const [height, width] = size.map((side) => Math.max(1, Math.ceil(side * ratio))) as [number, number];
   sheet.style.cssText = `top:${top}px;width:${width / ratio}px;height:${height / ratio}px`;
-  context.clearRect(0, 0, width, height);
-  context.imageSmoothingEnabled = false;
-  for (const place of places) {
-    const canvas = canvases.get(place);
-    if (canvas === undefined) continue;
-    const { left, top: from } = placeOf(place, layout);
-    const [x, y, right, bottom] = [left, from - top, left + layout.width, from - top + layout.height].map(
-      (at) => Math.round(at * ratio),
-    ) as [number, number, number, number];
-    context.globalAlpha = muted(place) ? MUTED : 1;
-    context.drawImage(canvas, x, y, right - x, bottom - y);
-  }
+  putPixels(sheet, [height, width], (pixels) => {
+    for (const place of places) {
+      const cells = mapAt(place);
+      if (cells === null) continue;
+      const { left, top: from } = placeOf(place, layout);
+      const [x, y, right, bottom] = [left, from - top, left + layout.width, from - top + layout.height].map(
+        (at) => Math.round(at * ratio),
+      ) as [number, number, number, number];
+      const box = { left: x, top: y, width: right - x, height: bottom - y, targetWidth: width };
+      paintMap(cells, table, pixels, box, muted(place) ? MUTED : 1);
+    }
+  });
 }
 
 /** All maps of a layer, of which those in view are read and drawn: scroll, click or arrow keys to pick. */
 export function MapGrid(props: MapGridProps) {
-  const { label, count, aspect, table, picked, disabled, selection, onPick, onView } = props;
+  const { label, count, aspect, table, mapAt, muted, picked, disabled, selection, onPick, onView } = props;
   const scroll = useRef<HTMLDivElement>(null);
   const box = useSize(scroll, { width: 600, height: 460 });
   const [top, setTop] = useState(0);
@@ -149,12 +111,15 @@ export function MapGrid(props: MapGridProps) {
     event.preventDefault();
     if (next !== picked) onPick(next, event);
   };
+  const click = (event: MouseEvent) => {
+    const tile = (event.target as Element).closest<HTMLElement>("[data-place]");
+    if (tile !== null && !disabled) onPick(Number(tile.dataset.place), event);
+  };
   const places = Array.from({ length: last - first }, (_, index) => first + index);
-  const canvases = useRef(new Map<number, HTMLCanvasElement>());
   const sheet = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
-    if (sheet.current !== null) drawSheet(sheet.current, places, layout, canvases.current, props.muted);
-  });
+    if (sheet.current !== null) drawSheet(sheet.current, places, layout, props);
+  }, [first, last, layout, table, mapAt, muted]);
   return (
     <div
       ref={scroll}
@@ -165,23 +130,14 @@ export function MapGrid(props: MapGridProps) {
       data-selection={JSON.stringify(selection)}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
       onKeyDown={press}
+      onClick={click}
     >
       <div class="xw-maps-sheet" style={{ height: `${totalHeight(count, layout)}px` }}>
         <div aria-hidden="true">
           <canvas ref={sheet} class="xw-maps-picture" />
         </div>
         {places.map((place) => (
-          <MapTile
-            key={place}
-            place={place}
-            layout={layout}
-            table={table}
-            grid={props}
-            held={(canvas) => {
-              if (canvas === null) canvases.current.delete(place);
-              else canvases.current.set(place, canvas);
-            }}
-          />
+          <MapTile key={place} place={place} layout={layout} grid={props} />
         ))}
       </div>
     </div>
@@ -191,47 +147,37 @@ export function MapGrid(props: MapGridProps) {
 interface MapTileProps {
   place: number;
   layout: MapLayout;
-  table: ColourTable;
   grid: MapGridProps;
-  held(canvas: HTMLCanvasElement | null): void;
 }
 
-/** One map with its caption; of another layer only its picture is drawn anew where the rest stays. */
-function MapTile({ place, layout, table, grid, held }: MapTileProps) {
-  const { mapAt, captionAt, picked, muted, disabled, onPick } = grid;
-  const cells = mapAt(place);
-  const [name, number] = captionAt(place);
-  const isMuted = muted(place);
-  const isPicked = place === picked;
-  const caption = useMemo(
-    () => layout.caption > 0 && <Caption name={isMuted ? `${name} muted` : name} number={number} />,
-    [layout.caption > 0, name, number, isMuted],
-  );
-  const { left, top } = placeOf(place, layout);
-  const classes = ["xw-map", isPicked && "xw-picked", isMuted && "xw-muted"].filter(Boolean).join(" ");
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
-    <div
-      class={classes}
-      role="option"
-      tabIndex={-1}
-      aria-selected={isPicked}
-      aria-label={`${name}${isMuted ? ", muted" : ""}, ${number}`}
-      title={`${name} · ${number}${isMuted ? " · muted" : ""}`}
-      style={`left:${left}px;top:${top}px;width:${layout.width}px`}
-      onClick={(event) => !disabled && onPick(place, event)}
-    >
-      <div class={cells === null ? "xw-map-box xw-empty" : "xw-map-box"} style={`height:${layout.height}px`}>
-        {cells !== null && <MapCanvas cells={cells} table={table} name={name} held={held} />}
+/** What lies over one map: its frame and its caption. Most stay as they are while pictures change. */
+function MapTile({ place, layout, grid }: MapTileProps) {
+  const [name, number] = grid.captionAt(place);
+  const isMuted = grid.muted(place);
+  const isPicked = place === grid.picked;
+  const isEmpty = grid.mapAt(place) === null;
+  return useMemo(() => {
+    const { left, top } = placeOf(place, layout);
+    const classes = ["xw-map", isPicked && "xw-picked", isMuted && "xw-muted"].filter(Boolean).join(" ");
+    return (
+      <div
+        class={classes}
+        role="option"
+        tabIndex={-1}
+        aria-selected={isPicked}
+        aria-label={`${name}${isMuted ? ", muted" : ""}, ${number}`}
+        title={`${name} · ${number}${isMuted ? " · muted" : ""}`}
+        style={`left:${left}px;top:${top}px;width:${layout.width}px`}
+        data-place={place}
+      >
+        <div class={isEmpty ? "xw-map-box xw-empty" : "xw-map-box"} style={`height:${layout.height}px`} />
+        {layout.caption > 0 && (
+          <div class="xw-map-caption xw-number">
+            <span>{isMuted ? `${name} muted` : name}</span>
+            <span>{number}</span>
+          </div>
+        )}
       </div>
-      {caption}
-    </div>
-  );
+    );
+  }, [place, layout, name, number, isMuted, isPicked, isEmpty]);
 }
-
-const Caption = ({ name, number }: { name: string; number: string }) => (
-  <div class="xw-map-caption xw-number">
-    <span>{name}</span>
-    <span>{number}</span>
-  </div>
-);

@@ -1,7 +1,9 @@
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Slider } from "../../controls/slider";
+import type { DecodedArray } from "../../kernel/arrays";
+import { putPixels } from "../../marks/canvas";
+import { type ColourTable, paint } from "../../marks/colour";
 import { Histogram } from "../../marks/histogram";
-import { MapCanvas } from "../../marks/map-grid";
 import { MapOverlay } from "../../marks/map-overlay";
 import { short } from "../../marks/numbers";
 import { Without } from "../shared/change";
@@ -94,13 +96,24 @@ function Strongest({ channel, onPoint }: { channel: Channel; onPoint(position: P
   );
 }
 
+/** One of several maps, a canvas pixel a number. */
+function OneOf({ maps, place, table }: { maps: DecodedArray<"uint8">; place: number; table: ColourTable }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const [, height = 1, width = 1] = maps.shape;
+    const cells = maps.data.subarray(place * height * width, (place + 1) * height * width);
+    if (canvas.current === null) return;
+    putPixels(canvas.current, [height, width], (pixels) => paint(cells, [height, width], table, pixels));
+  }, [maps, place, table]);
+  return <canvas ref={canvas} />;
+}
+
 /** The same channel for other samples, those that drive it most first. */
 function Across({ store }: { store: FeatureStore }) {
   const { across, table, selection, lost } = store.state;
   if (across === null || table === null || across.channel !== selection.channel) return null;
   const { samples, values, titles, maps, of } = across;
   if (samples.length < 2) return null;
-  const [, height = 1, width = 1] = maps?.shape ?? [];
   return (
     <>
       <h3>{`Samples that drive it most${of > samples.length ? ` (of the first ${samples.length})` : ""}`}</h3>
@@ -115,17 +128,7 @@ function Across({ store }: { store: FeatureStore }) {
             aria-label={`Sample ${sample}, ${titles[place]}, largest number ${short(values[place] ?? 0)}`}
             onClick={(event) => store.move({ sample }, event)}
           >
-            {maps !== null && (
-              <MapCanvas
-                cells={{
-                  data: maps.data.subarray(place * height * width, (place + 1) * height * width),
-                  height,
-                  width,
-                }}
-                table={table}
-                name={`sample ${sample}`}
-              />
-            )}
+            {maps !== null && <OneOf maps={maps} place={place} table={table} />}
             <span class="xw-number">{sample}</span>
           </button>
         ))}

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 import { ColourBar } from "../../marks/colour-bar";
-import { type MapCells, MapGrid } from "../../marks/map-grid";
+import { MapGrid } from "../../marks/map-grid";
+import type { MapCells } from "../../marks/map-pixels";
 import { short } from "../../marks/numbers";
 import type { FeatureStore } from "./store";
 import type { Order, Sheet, Show } from "./types";
