@@ -79,19 +79,23 @@ def _means(maps: Tensor, rows: list[int], columns: list[int]) -> Tensor:
 def bin_edges(count: int, most: int) -> list[int]:
     """Borders of at most ``most`` disjoint bins over ``count`` cells, with as many in each.
 
-    But for the last, which may have fewer; where less than two would be in each, bins differ by
-    one cell rather than halve the picture.
+    But for the last, which may have fewer; where that would cost more than a tenth of the pixels,
+    as of less than two cells each, bins of one or two cells rather than halve the picture.
 
     Examples
     --------
-    >>> bin_edges(7, 3), bin_edges(4, 3)
-    ([0, 3, 6, 7], [0, 1, 2, 4])
+    >>> bin_edges(7, 3), bin_edges(4, 3), len(bin_edges(112, 57))
+    ([0, 3, 6, 7], [0, 1, 2, 4], 57)
     """
     if count <= most:
         return list(range(count + 1))
-    if count < 2 * most:
-        return edges((0, count), most)
-    return [*range(0, count, -(-count // most)), count]
+    if most * _LEAST < -(-count // 2) or count >= 2 * most:
+        return [*range(0, count, -(-count // most)), count]
+    return edges((0, count), most)
+
+
+# Of the pixels that there is room for, so many are used at least where each can have two cells.
+_LEAST = 0.9
 
 
 def fitting_size(count: int, height: int, width: int, most: int = 400 * 1024) -> tuple[int, int]:
