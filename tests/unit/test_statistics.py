@@ -35,6 +35,8 @@ TENSORS: dict[str, Callable[[], Tensor]] = {
     "zeros of both signs": lambda: torch.tensor([0.0, -0.0, 1.0, -1.0, 1e-45]).repeat(9),
     "one number": lambda: torch.tensor(3.5),
     "all the same": lambda: torch.full((4000,), 0.1),
+    "all the same and many": lambda: torch.full((300_001,), 0.3),
+    "a negated view": lambda: torch.randn(600, dtype=torch.complex64).conj().imag,
     "float64": lambda: torch.randn(5000, dtype=torch.float64),
     "bfloat16": lambda: torch.randn(4000).bfloat16(),
     "float16, large": lambda: (1e4 * torch.randn(3000)).clamp(-6e4, 6e4).half(),

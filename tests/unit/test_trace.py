@@ -20,7 +20,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from explain_widgets import LiveModel
-from explain_widgets.analysis.statistics import tensor_statistics
+from explain_widgets.analysis.statistics import TensorStatistics, tensor_statistics
 from explain_widgets.live.structure.trace import OUTSIDE, Trace
 
 
@@ -407,6 +407,23 @@ def test_statistics_of_every_output() -> None:
     for call in trace.calls:
         assert call.statistics == tensor_statistics(live.activation(call.name)), call.name
     assert live.trace().calls[0].statistics is None
+
+
+def test_what_is_handed_on_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By dropout outside of training, say; not what was written into meanwhile."""
+    layers = nn.Linear(6, 6), nn.Dropout(), nn.ReLU(inplace=True), nn.Dropout(), nn.Dropout()
+    model = nn.Sequential(*layers).eval()
+    measured: list[int] = []
+
+    def counted(tensor: Tensor) -> TensorStatistics:
+        measured.append(tensor.numel())
+        return tensor_statistics(tensor)
+
+    monkeypatch.setattr("explain_widgets.live.structure.tracer.tensor_statistics", counted)
+    trace = LiveModel(model, torch.randn(4, 9, 6)).trace(statistics=True)
+    found = {call.path: call.statistics for call in trace.calls}
+    assert len(measured) == 2
+    assert found["0"] == found["1"] != found["2"] == found["3"] == found["4"] == found[""]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Numbering:
         self._shapes: dict[Shape, Shape] = {}  # one tuple for all tensors of a shape
         self._known: dict[int, _Known] = {}
         self._written: dict[int, int] = {}  # address of a memory → number of what wrote there last
+        self._unchanged: dict[int, int] = {}
         self._recent: deque[_Known] = deque(maxlen=_RECENT)
         self._names: dict[int, tuple[Origin, str, Tensor]] = {}
         for path, module in modules:
@@ -105,9 +106,16 @@ class Numbering:
         number = self._add(tensor, "operation", operation, "")
         known = self._known[id(tensor)]
         self._recent.append(known)
-        if before is not None and before[2] != known[2] and before[0]() is tensor:
-            self._written[memory(tensor)] = number
+        if before is not None and before[0]() is tensor:
+            if before[2] != known[2]:
+                self._written[memory(tensor)] = number
+            elif known[2] >= 0:
+                self._unchanged[number] = self.with_values(before[1])
         return number
+
+    def with_values(self, number: int) -> int:
+        """The first number of what a tensor is unchanged since: dropout may hand it on."""
+        return self._unchanged.get(number, number)
 
     def _first_seen(self, tensor: Tensor) -> int:
         named = self._names.get(id(tensor))

@@ -164,7 +164,7 @@ class Tracer(TorchFunctionMode):
         if tensor is None or tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
             return
         # A block often returns what its last layer has: measured once.
-        number = call.outputs[place] if call.outputs else OUTSIDE
+        number = self._numbers.with_values(call.outputs[place]) if call.outputs else OUTSIDE
         call.statistics = self._measured.get(number) or tensor_statistics(tensor)
         if number != OUTSIDE:
             self._measured[number] = call.statistics
