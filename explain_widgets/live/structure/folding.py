@@ -75,6 +75,8 @@ def repeats(
     while place < len(kinds):
         best: Repeat | None = None
         for period in range(1, min(_LONGEST, (len(kinds) - place) // 2) + 1):
+            if kinds[place + period] != kinds[place]:
+                continue
             repeat = Repeat(place, period, _blocks(kinds, sources, place, period))
             if _is_worth(repeat, is_block) and (best is None or repeat.stop > best.stop):
                 best = repeat

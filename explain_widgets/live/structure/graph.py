@@ -63,7 +63,7 @@ class StructureGraph:
     def _first_sight(self, most: int) -> frozenset[str]:
         opened: set[str] = set()
         refused: set[str] = set()
-        boxes = self.view(opened).boxes
+        boxes = self._boxes(opened)
         while True:
             closed = [
                 box
@@ -73,12 +73,15 @@ class StructureGraph:
             box = next((box for box in closed if box.id not in refused), None)
             if box is None:
                 return frozenset(opened)
-            after = self.view({*opened, box.id}).boxes
+            after = self._boxes({*opened, box.id})
             if len(after) <= most:
                 opened.add(box.id)
                 boxes = after
             else:
                 refused.add(box.id)
+
+    def _boxes(self, opened: Iterable[str]) -> tuple[Box, ...]:
+        return Viewer(self.nesting, frozenset(opened), {}).boxes()
 
     def _is_worth_opening(self, box: Box) -> bool:
         """Layers stay closed at first, but for a model that is nothing else."""

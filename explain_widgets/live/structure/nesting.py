@@ -83,12 +83,16 @@ class Nesting:
         happened are left out.
     passed
         (from, to, tensor): operations, or `INPUT` and `OUTPUT` of the model.
+    takes, returns
+        Whether something comes from the one, and goes to the other.
     """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.groups = _with_items(trace)
         self.passed = list(_passed(trace))
+        self.takes = any(source == INPUT for source, _, _ in self.passed)
+        self.returns = any(target == OUTPUT for _, target, _ in self.passed)
         self._routes = _routes(trace, self.groups)
         for source, target, tensor in self.passed:
             self._add_edge(source, target, tensor)

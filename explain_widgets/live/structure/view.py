@@ -114,6 +114,13 @@ class Viewer:
 
     def view(self) -> View:
         """The view."""
+        boxes = self.boxes()
+        self._add_edges()
+        edges = (Edge(*ends, tuple(shapes)) for ends, shapes in self._edges.items())
+        return View(boxes, tuple(edges))
+
+    def boxes(self) -> tuple[Box, ...]:
+        """The boxes of the view, which take far less than the edges between them."""
         waiting: list[tuple[int, str | None]] = [(OUTSIDE, None)]
         while waiting:
             number, parent = waiting.pop()
@@ -122,9 +129,11 @@ class Viewer:
             inside = [box for box in self._boxes[before:] if box.is_open and box.kind == "module"]
             self._open.update(box.call for box in inside)
             waiting.extend((box.call, box.id) for box in reversed(inside))
-        self._add_edges()
-        edges = (Edge(*ends, tuple(shapes)) for ends, shapes in self._edges.items())
-        return View(tuple(self._boxes), tuple(edges))
+        if self._nesting.takes:
+            self._boxes.append(Box(_PORTS[INPUT], "input", self._trace.begins, None))
+        if self._nesting.returns:
+            self._boxes.append(Box(_PORTS[OUTPUT], "output", "output", None))
+        return tuple(self._boxes)
 
     def _add_parts(self, number: int, parent: str | None) -> None:
         group = self._groups[number]
@@ -216,10 +225,6 @@ class Viewer:
             if ends[0] != ends[1]:
                 words = shape_words(self._trace, tensor)
                 self._edges.setdefault((ends[0], ends[1]), {})[words] = None
-        for kind in ("input", "output"):
-            if any(_PORTS_BY_KIND[kind] in ends for ends in self._edges):
-                label = self._trace.begins if kind == "input" else kind
-                self._boxes.append(Box(_PORTS_BY_KIND[kind], kind, label, None))
 
     def _is_left_out(self, before: Route, after: Route) -> bool:
         """Whether an edge is within a block that is not shown, or leads from one to another."""
@@ -259,7 +264,6 @@ class Viewer:
 
 
 _PORTS = {INPUT: "(input)", OUTPUT: "(output)"}
-_PORTS_BY_KIND: dict[Literal["input", "output"], str] = {"input": "(input)", "output": "(output)"}
 
 
 def _bundles(parts: list[int], most: int) -> list[list[int]]:
