@@ -1,6 +1,7 @@
 """What looking at the structure costs: a forward run plainly, traced, and traced with statistics.
 
 python tests/benchmarks/structure.py [--only vgg16 gpt2-12 …] [--rounds 7] [--threads 1]
+                                    [--tokens 128]
 
 All take turns, so that what else runs on the machine meets all of them; ratios of CPU time are the
 medians over the rounds. Parameters and FLOPs are held against the model's own count and torch's
@@ -32,7 +33,7 @@ sys.path[:0] = [
 ]
 
 import torch  # noqa: E402
-from structure_models import MODELS  # noqa: E402
+from structure_models import MODELS, NEEDS_GB  # noqa: E402
 from structure_others import OTHERS, attempt, is_installed  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
@@ -60,9 +61,13 @@ def aim(what: str, value: float, most: float) -> None:
         MISSED.append(f"{what}: {value:.3g}, aim {most:g}")
 
 
-def measured(name: str, rounds: int) -> None:
+def measured(name: str, rounds: int, tokens: int) -> None:
+    free = free_gb()
+    if free < NEEDS_GB.get(name, 0):
+        print(f"{name:9} left out: {free:.1f} GB are free, it needs {NEEDS_GB[name]}", flush=True)
+        return
     torch.manual_seed(0)
-    model, inputs = MODELS[name]("sdpa")
+    model, inputs = MODELS[name](tokens)
     model.eval()
     live = xw.LiveModel(model, inputs)
 
@@ -90,7 +95,7 @@ def measured(name: str, rounds: int) -> None:
         flush=True,
     )
     own = sum(parameter.numel() for parameter in model.parameters())
-    error = trace.flops / counted(name) - 1
+    error = trace.flops / counted(model, plain) - 1
     aim(f"{name}, parameters off by", abs(trace.parameter_count - own), 0)
     aim(f"{name}, FLOPs off by %", 100 * abs(error), 1)
     print(
@@ -194,14 +199,27 @@ def bundle() -> None:
         print(f"bundle {file.stat().st_size / 1e3:.1f} kB")
 
 
-def counted(name: str) -> int:
+def counted(model: Any, plain: Callable[[], Any]) -> int:
     """FLOPs that torch counts with attention that is not fused."""
-    torch.manual_seed(0)
-    model, inputs = MODELS[name]("eager")
-    model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(**inputs) if isinstance(inputs, dict) else model(inputs)
+    config = getattr(model, "config", None)
+    before = getattr(config, "_attn_implementation", None)
+    try:
+        if config is not None:
+            config._attn_implementation = "eager"
+        with FlopCounterMode(display=False) as counter:
+            plain()
+    finally:
+        if config is not None:
+            config._attn_implementation = before
     return counter.get_total_flops()
+
+
+def free_gb() -> float:
+    """What the kernel says is available; without it, all that is asked for."""
+    file = Path("/proc/meminfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) / 1e6 if found else float("inf")
 
 
 def main() -> None:
@@ -209,13 +227,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=128, help="of language models")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.only:
-        measured(name, options.rounds)
+        measured(name, options.rounds, options.tokens)
     bundle()
     print("missed: " + ("; ".join(MISSED) or "none"))
-    print(f"{options.threads} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
+    setting = f"{options.tokens} tokens, {options.threads} threads, load {os.getloadavg()[0]:.1f}"
+    print(f"{setting}, torch {torch.__version__}")
 
 
 if __name__ == "__main__":

@@ -86,44 +86,59 @@ def _tokens(model: nn.Module, count: int) -> tuple[nn.Module, Any]:
     return model, {"input_ids": torch.randint(0, 999, (1, count))}
 
 
-def gpt2(attention: str, **options: Any) -> nn.Module:
+def gpt2(**options: Any) -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(**options)
-    config._attn_implementation = attention
-    return GPT2LMHeadModel(config)
+    return GPT2LMHeadModel(GPT2Config(**options))
 
 
-def llama(attention: str) -> nn.Module:
+def gpt2_xl() -> nn.Module:
+    """As large as the real one; what its weights are matters to no time."""
+    with torch.device("meta"):
+        model = gpt2(n_layer=48, n_embd=1600, n_head=25)
+    model.to_empty(device="cpu")
+    model.tie_weights()
+    few = 0.02 * torch.randn(2**20)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            for piece in parameter.view(-1).split(len(few)):
+                piece.copy_(few[: len(piece)])
+    return model
+
+
+def llama() -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=1000, hidden_size=512, intermediate_size=1376, num_hidden_layers=32,
         num_attention_heads=8, num_key_value_heads=4,
     )  # fmt: skip
-    config._attn_implementation = attention
     return LlamaForCausalLM(config)
 
 
-def vit(attention: str) -> nn.Module:
+def vit() -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(num_labels=1000)
-    config._attn_implementation = attention
     return ViTForImageClassification(config)
 
 
 _DEEP = {"n_layer": 48, "n_embd": 384, "n_head": 6, "vocab_size": 5000}
 
-MODELS: dict[str, Callable[[str], tuple[nn.Module, Any]]] = {
-    "vgg16": lambda attention: _images(Vgg16(narrow=1, classes=1000)),
-    "resnet50": lambda attention: _images(ResNet50()),
-    "gpt2-12": lambda attention: _tokens(gpt2(attention), 128),
-    "gpt2-48": lambda attention: _tokens(gpt2(attention, **_DEEP), 128),
-    "llama-32": lambda attention: _tokens(llama(attention), 128),
-    "vit-base": lambda attention: _images(vit(attention)),
-    "mixture": lambda attention: (
+MODELS: dict[str, Callable[[int], tuple[nn.Module, Any]]] = {
+    "vgg16": lambda _: _images(Vgg16(narrow=1, classes=1000)),
+    "resnet50": lambda _: _images(ResNet50()),
+    "gpt2-12": lambda tokens: _tokens(gpt2(), tokens),
+    "gpt2-48": lambda tokens: _tokens(gpt2(**_DEEP), tokens),
+    "gpt2-xl": lambda tokens: _tokens(gpt2_xl(), tokens),
+    "llama-32": lambda tokens: _tokens(llama(), tokens),
+    "vit-base": lambda _: _images(vit()),
+    "mixture": lambda _: (
         nn.Sequential(*(Mixture(256, 8) for _ in range(6))),
         torch.randn(1, 256, 256),
     ),
 }
+"""By name: from how many tokens language models are given to a model and its input."""
+
+NEEDS_GB = {"gpt2-xl": 9}
+"""How much memory must be free for some of them."""
