@@ -99,7 +99,7 @@ describe("the graph at first sight", () => {
     expect(box("transformer.h.0").getAttribute("aria-label")).toContain("block 0 of 4 that are alike");
     expect(box("transformer").getAttribute("aria-expanded")).toBe("true");
     expect(box("transformer.h.0").getAttribute("aria-level")).toBe("3");
-    const shapes = [...el.querySelectorAll(".xw-graph-shapes > text")].map(
+    const shapes = [...el.querySelectorAll(".xw-graph-shapes rect + text")].map(
       (one) => one.firstChild?.textContent,
     );
     expect(shapes).toContain("1 × 11 × 32");

@@ -1,6 +1,6 @@
 import { shapeLabels } from "../graph/labels";
 import { type Line, type Point, pathOf } from "../graph/layout";
-import { fitText, MOST_SHAPES, SHAPE_INSET, SHAPE_SIZE } from "./graph-text";
+import { fitText, MOST_SHAPES, SHAPE_INSET, SHAPE_SIZE, textWidth } from "./graph-text";
 
 interface GraphLinesProps {
   lines: Line[];
@@ -9,8 +9,11 @@ interface GraphLinesProps {
 }
 
 interface Written {
+  /** As written, and in full. */
+  text: string;
   words: string;
   at: Point;
+  isInside: boolean;
 }
 
 /** The shapes, each level by itself, beside the rightmost of the lines they are said of. */
@@ -21,7 +24,13 @@ function written(lines: Line[]): Written[] {
     shapeLabels(inside).map(({ words, lines: said, at }) => {
       const ends = said.map((n) => (inside[n] as Line).points.at(at === "begin" ? 0 : -1) as Point);
       const [x, y] = ends.reduce((best, end) => (end[0] > best[0] ? end : best));
-      return { words, at: [x + SHAPE_INSET, at === "begin" ? y + 14 : y - 7] };
+      return {
+        text: fitText(words, MOST_SHAPES, SHAPE_SIZE),
+        words,
+        // Below the edges of a box that stands for several.
+        at: [x + SHAPE_INSET, at === "begin" ? y + 16 : y - 7],
+        isInside: inside[0]?.level !== null,
+      };
     }),
   );
 }
@@ -50,15 +59,18 @@ export function GraphLines({ lines, picked }: GraphLinesProps) {
   );
 }
 
-/** The shapes, above all boxes. */
+/** The shapes, above all boxes, on a ground of their own: lines pass behind them. */
 export function GraphShapes({ lines }: { lines: Line[] }) {
   return (
     <g class="xw-graph-shapes" font-size={SHAPE_SIZE}>
-      {written(lines).map(({ words, at: [x, y] }) => (
-        <text key={`${words} ${x} ${y}`} x={x} y={y}>
-          {fitText(words, MOST_SHAPES, SHAPE_SIZE)}
-          <title>{words}</title>
-        </text>
+      {written(lines).map(({ text, words, at: [x, y], isInside }) => (
+        <g key={`${words} ${x} ${y}`} class={isInside ? "xw-inside" : ""}>
+          <rect x={x - 1.5} y={y - 9} width={textWidth(text, SHAPE_SIZE) + 3} height={12} rx={2} />
+          <text x={x} y={y}>
+            {text}
+            <title>{words}</title>
+          </text>
+        </g>
       ))}
     </g>
   );
