@@ -15,7 +15,7 @@ import {
 import type { AttentionStore } from "./store";
 
 const headersOf = ({ columns }: HeadTable): TableColumn[] => [
-  { key: null, short: "Layer · head", unit: "", title: "As the model has them" },
+  { key: null, short: "Head", unit: "", title: "Layer · head: in the order of the model" },
   ...columns.map((column) => ({ ...column, title: `${column.name}: ${column.definition}` })),
 ];
 

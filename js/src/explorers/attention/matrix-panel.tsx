@@ -46,12 +46,19 @@ export function ZoomButtons({ store, picture }: { store: AttentionStore; picture
   const disabled = lost !== null;
   return (
     <span class="xw-zoom" role="group" aria-label="Zoom">
-      <button type="button" aria-label="Zoom in" disabled={disabled} onClick={step(true)}>
+      <button
+        type="button"
+        aria-label="Zoom in"
+        title="Zoom in (Ctrl or ⌘ and wheel, or pinch, about the pointer; drag to move)"
+        disabled={disabled}
+        onClick={step(true)}
+      >
         +
       </button>
       <button
         type="button"
         aria-label="Zoom out"
+        title="Zoom out"
         disabled={disabled || window === null}
         onClick={step(false)}
       >
@@ -60,6 +67,7 @@ export function ZoomButtons({ store, picture }: { store: AttentionStore; picture
       <button
         type="button"
         aria-label="Show all"
+        title="All of the matrix"
         disabled={disabled || window === null}
         onClick={(event) => store.show({ window: null }, event)}
       >

@@ -102,10 +102,20 @@ export function Tools({ store, shown, actions, zoom, onFit }: ToolsProps) {
     <div class="xw-graph-tools">
       <GraphSwitch store={store} />
       <span class="xw-zoom" role="group" aria-label="Zoom">
-        <button type="button" aria-label="Zoom out" title="Zoom out (−)" onClick={() => zoom(1 / 1.25)}>
+        <button
+          type="button"
+          aria-label="Zoom out"
+          title="Zoom out (−; Ctrl or ⌘ and wheel)"
+          onClick={() => zoom(1 / 1.25)}
+        >
           −
         </button>
-        <button type="button" aria-label="Zoom in" title="Zoom in (+)" onClick={() => zoom(1.25)}>
+        <button
+          type="button"
+          aria-label="Zoom in"
+          title="Zoom in (+; Ctrl or ⌘ and wheel)"
+          onClick={() => zoom(1.25)}
+        >
           +
         </button>
         <button type="button" title="All of the graph (0)" onClick={onFit}>
