@@ -30,6 +30,7 @@ import explain_widgets as xw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
+NEURON = (3, 2, 2)  # channel, row and column
 TARGET = 3
 STEPS = 50
 
@@ -209,6 +210,38 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
                 return_convergence_delta=True,
             ),
             "GradientShap, 8": ours(model, x, "gradient_shap", n_samples=8),
+        },
+        "ablation": {
+            "Captum's": lambda: attr.FeatureAblation(theirs).attribute(
+                leaf, target=TARGET, feature_mask=quarters()
+            ),
+            "feature ablation, 16": ours(model, x, "feature_ablation", feature_mask=quarters()),
+        },
+        "influence": {
+            "Captum's": lambda: attr.InternalInfluence(theirs, inner).attribute(
+                leaf, target=TARGET, n_steps=10
+            ),
+            "internal influence, 10": ours(model, x, "internal_influence", layer=layer, n_steps=10),
+        },
+        "neuron": {
+            "Captum's": lambda: attr.NeuronGradient(theirs, inner).attribute(leaf, NEURON),
+            "gradient of a neuron": ours(
+                model, x, "neuron_gradient", layer=layer, neuron_selector=NEURON
+            ),
+        },
+        "neuron_path": {
+            "Captum's": lambda: attr.NeuronConductance(theirs, inner).attribute(
+                leaf, NEURON, target=TARGET, n_steps=10
+            ),
+            "conductance of a neuron, 10": ours(
+                model, x, "neuron_conductance", layer=layer, neuron_selector=NEURON, n_steps=10
+            ),
+        },
+        "neuron_guided": {
+            "Captum's": lambda: attr.NeuronGuidedBackprop(theirs, inner).attribute(leaf, NEURON),
+            "guided backpropagation of a neuron": ours(
+                model, x, "neuron_guided_backprop", layer=layer, neuron_selector=NEURON
+            ),
         },
     }  # fmt: skip
 
