@@ -152,6 +152,7 @@ class Batches:
         at: tuple[Place, ...],
         along: Along | None = None,
         shared: Callable[[Spot], bool] = lambda spot: False,
+        onward: Batches | None = None,
     ) -> Passed:
         """Scores, gradients and activations of one run at the places ``at``.
 
@@ -166,14 +167,21 @@ class Batches:
             if looking there changes nothing.
         shared
             See `Wanted`; what was overwritten has no activation then.
+        onward
+            Of batches that are scored by a neuron, those of the same sample that are scored by the
+            target: each gradient is times that of the target by the neuron.
 
         Raises
         ------
         GradientError
             When the score does not depend on any of these places in a differentiable way.
         """
+        if onward is not None:
+            assert self._neuron is not None
+            onward.target  # noqa: B018 (found before anything is altered)
+            at = (*at, self._neuron[0])
         parts = [
-            self._passed(part, at, True, along, shared=shared)
+            self._passed(part, at, True, along, shared=shared, onward=onward)
             for part in self._parts(altered, True)
         ]
         if len(parts) == 1:
@@ -204,6 +212,7 @@ class Batches:
         rule: Callable[[Tensor], None] | None = None,
         shared: Callable[[Spot], bool] = lambda spot: False,
         is_own: bool = False,
+        onward: Batches | None = None,
     ) -> Passed:
         entries = 1 if is_own else entries_of(altered)
         if not is_own and self._neuron is None:
@@ -242,7 +251,7 @@ class Batches:
             if is_own:
                 self._keep_own(float(found[0].scores))
             if gradients:
-                score = scores.sum()
+                score = self._carried_on(run, scores, onward).sum()
                 if rule is not None:
                     rule(score)
                 self._differentiate(run, score, leaves, found[0])
@@ -307,6 +316,19 @@ class Batches:
         outputs = split(scores_in(output) if is_index else output, entries)
         index = self.sample.index
         return torch.stack([self._access.target(one, self.target, index) for one in outputs])
+
+    def _carried_on(self, run: Run, scores: Tensor, onward: Batches | None) -> Tensor:
+        """The neuron's scores, (entries,), each times how the target changes with the neuron."""
+        if onward is None:
+            return scores
+        assert self._neuron is not None
+        assert run.recorder is not None
+        spot, pick = self._neuron
+        target = onward.scores_of(run.output, len(scores)).sum()
+        edge, like = run.recorder.edges.get(spot), run.recorder.activations[spot]
+        found = edge and differentiated(target, [edge], "the neuron", keep=True)[0]
+        slopes = split(torch.zeros_like(like) if found is None else found.detach(), len(scores))
+        return scores * torch.stack([pick(part).reshape(()) for part in slopes])
 
     def _differentiate(
         self, run: Run, score: Tensor, leaves: dict[str, Tensor], found: Passed

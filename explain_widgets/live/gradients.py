@@ -46,8 +46,12 @@ def swapped(inputs: Any, old: Tensor, new: Tensor) -> Any:
     return torch.utils._pytree.tree_map_only(Tensor, swap, inputs)
 
 
-def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor | None, ...]:
+def differentiated(
+    scalar: Tensor, inputs: list[Any], what: str, keep: bool = False
+) -> tuple[Tensor | None, ...]:
     """D scalar / d input for each of ``inputs`` (tensors or edges); None where it does not depend.
+
+    ``keep``: what was kept for the backward is needed once more.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def differentiated(scalar: Tensor, inputs: list[Any], what: str) -> tuple[Tensor
             "forward inside torch.no_grad, detached, or in integers?)."
         )
     try:
-        return torch.autograd.grad(scalar, inputs, allow_unused=True)
+        return torch.autograd.grad(scalar, inputs, retain_graph=keep or None, allow_unused=True)
     except RuntimeError as error:
         if "use_reentrant" not in str(error):
             raise

@@ -218,10 +218,14 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             "feature ablation, 16": ours(model, x, "feature_ablation", feature_mask=quarters()),
         },
         "influence": {
-            "Captum's": lambda: attr.InternalInfluence(theirs, inner).attribute(
-                leaf, target=TARGET, n_steps=10
+            "Captum's, one convolution after the other": lambda: [
+                attr.InternalInfluence(theirs, one).attribute(leaf, target=TARGET, n_steps=10)
+                for one in theirs.modules()
+                if isinstance(one, nn.Conv2d)
+            ],
+            "internal influence of all layers, 10": ours(
+                model, x, "internal_influence", layer=layer, n_steps=10
             ),
-            "internal influence, 10": ours(model, x, "internal_influence", layer=layer, n_steps=10),
         },
         "neuron": {
             "Captum's": lambda: attr.NeuronGradient(theirs, inner).attribute(leaf, NEURON),

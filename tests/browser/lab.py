@@ -309,6 +309,12 @@ class Notebook:
         """Run code in a new last cell; return what it printed and its result as text."""
         return self.finish(self.start(code), seconds)
 
+    def run_until(self, code: str, said: str, seconds: float = 10) -> None:
+        """Run code until its result is ``said``: Python hears of traits a little later."""
+        deadline = time.monotonic() + seconds
+        while (found := self.run(code)) != said:
+            assert time.monotonic() < deadline, f"{found} is not {said}"
+
     def start(self, code: str) -> int:
         """Run code in a new last cell without waiting for its end; return the cell's index.
 

@@ -757,9 +757,7 @@ def test_python_hears_of_a_slider_during_a_drag(shown):
     assert len(json.loads(page.run("print(heard)"))) >= 4
     # The last position is told once its picture is there.
     page.ready(explorer)
-    deadline = time.monotonic() + 10
-    while page.run("explorer.head") != control.input_value():
-        assert time.monotonic() < deadline
+    page.run_until("explorer.head", control.input_value())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -124,7 +124,7 @@ def test_rows_are_sorted_picked_folded_and_found(shown):
     explorer.get_by_role("button", name="As a tree").click()
     row(explorer, "4").click()
     page.page.keyboard.press("ArrowUp")
-    assert page.run("explorer.layer_name") == "'3'"
+    page.run_until("explorer.layer_name", "'3'")
     row(explorer, "2").locator(".xw-fold").click()
     expect(row(explorer, "2.0")).to_have_count(0)
     explorer.get_by_role("textbox", name="Find module").fill("conv")
@@ -133,7 +133,7 @@ def test_rows_are_sorted_picked_folded_and_found(shown):
     page.page.keyboard.press("Enter")
     expect(row(explorer, "2.0")).to_have_attribute("aria-selected", "true")
     expect(explorer.locator("mark").first).to_have_text("Conv")
-    assert page.run("explorer.layer_name") == "'2.0'"
+    page.run_until("explorer.layer_name", "'2.0'")
     explorer.get_by_role("textbox", name="Find module").fill("")
 
 
@@ -151,7 +151,7 @@ def test_the_colours_of_an_overlay_are_those_of_its_numbers(shown):
         expect(cell(explorer, name or "the model", "FLOPs")).to_have_css(
             "background-color", f"rgb({red}, {green}, {blue})"
         )
-    assert page.run("explorer.overlay") == "'flops'"
+    page.run_until("explorer.overlay", "'flops'")
     assert len(page.measures("structure")) == 1  # nothing is traced or laid out anew
 
 
@@ -166,7 +166,7 @@ def test_the_picked_module_is_told_under_the_graph_too(shown):
     line.get_by_role("button", name="Values").click()
     expect(explorer.get_by_role("region", name="Values")).to_have_attribute("aria-busy", "false")
     page.ready(explorer)
-    assert page.run("explorer.view") == "'values'"
+    page.run_until("explorer.view", "'values'")
 
 
 def test_the_colours_follow_the_theme_of_the_page(shown):

@@ -101,7 +101,7 @@ def test_picking_sets_the_layer_and_the_layer_is_marked(shown):
     box(explorer, "lm_head").click()
     expect(box(explorer, "lm_head")).to_have_attribute("aria-selected", "true")
     page.ready(explorer)
-    assert page.run("explorer.layer_name") == "'lm_head'"
+    page.run_until("explorer.layer_name", "'lm_head'")
     page.run("explorer.layer_name = 'transformer.h.3.mlp'")
     expect(box(explorer, BLOCK).locator(".xw-graph-picked.xw-inside")).to_have_count(1)
     explorer.get_by_role("button", name="Show picked").click()

@@ -263,7 +263,7 @@ def _all() -> dict[str, Method]:
         "neuron_conductance", "Conductance of a neuron",
         "what flows from each value of the input through a neuron to the target",
         "Dhamdhere et al. 2018, How Important Is a Neuron?", neuron_conductance,
-        lambda options, features: Passes(1, 2 * options["n_steps"]),
+        lambda options, features: Passes(1, options["n_steps"]),
         (_NEURON, _steps(50), _BASELINES), layer="required", is_progressive=True, of_neuron=True,
     )  # fmt: skip
     variants = [*(_of_neuron(plain[name]) for name in _OF_NEURONS), flow]

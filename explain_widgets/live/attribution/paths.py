@@ -186,9 +186,10 @@ def gradient_shap(
 def neuron_conductance(
     asked: Asked, n_steps: int = 50, baselines: Any = None
 ) -> Iterator[Attribution]:
-    """What flows from each part of the input through one neuron to the target."""
-    assert asked.neuron is not None
-    spot, pick = asked.neuron
+    """What flows from each part of the input through one neuron to the target.
+
+    Of each point the target is differentiated by the neuron, and the neuron by the input.
+    """
     starts, note = asked.baselines(baselines)
     points, weights = rule(n_steps)
     sums: dict[Place, Tensor] = {}
@@ -196,11 +197,10 @@ def neuron_conductance(
     while done < n_steps:
         stop = min(n_steps, done + asked.batches.size(gradients=True))
         altered = line(starts, asked.values, points[done:stop])
-        onward = asked.whole.gradients(altered, (spot,)).gradients[spot]
-        slopes = torch.stack([pick(one[None]).reshape(()) for one in onward]).double().cpu()
-        passed = asked.batches.gradients(altered, asked.places)
-        for place, found in passed.gradients.items():
-            sums[place] = sums.get(place, 0) + _weighted(found, weights[done:stop] * slopes)
+        passed = asked.batches.gradients(altered, asked.places, onward=asked.whole)
+        for place in asked.places:
+            part = _weighted(passed.gradients[place], weights[done:stop])
+            sums[place] = sums.get(place, 0) + part
         done = stop
         share = float(weights[:done].sum())
         values = {
