@@ -309,7 +309,7 @@ class Notebook:
         """Run code in a new last cell; return what it printed and its result as text."""
         return self.finish(self.start(code), seconds)
 
-    def run_until(self, code: str, said: str, seconds: float = 10) -> None:
+    def run_until(self, code: str, said: str, seconds: float = 2) -> None:
         """Run code until its result is ``said``: Python hears of traits a little later."""
         deadline = time.monotonic() + seconds
         while (found := self.run(code)) != said:

@@ -758,7 +758,7 @@ def test_python_hears_of_a_slider_during_a_drag(shown):
     assert len(json.loads(page.run("print(heard)"))) >= 4
     # The last position is told once its picture is there.
     page.ready(explorer)
-    page.run_until("explorer.head", control.input_value())
+    page.run_until("explorer.head", control.input_value(), seconds=10)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

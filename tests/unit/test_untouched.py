@@ -33,6 +33,9 @@ QUESTIONS: dict[str, Callable[[LiveModel], Any]] = {
     "head statistics": lambda live: live.head_statistics(),
     "without a channel": lambda live: live.output(mute=[("block1.feed", 2, "mean")]),
     "maximised": lambda live: live.maximised("block2", 2, steps=2).image,
+    "conductance of a neuron": lambda live: live.attribute(
+        "neuron_conductance", layer="block1", neuron_selector=lambda y: y.flatten()[2], n_steps=2
+    ),
     "gradient norms": lambda live: live.gradient_norms(),
     "dead units": lambda live: list(live.dead_units()),
     "backward graph": lambda live: live.backward_graph(),
