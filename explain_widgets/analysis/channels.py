@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -156,20 +157,29 @@ def histogram_edges(values: Tensor, bins: int = 24, symmetric: bool = False) -> 
 
     ``symmetric``: from −m to m, m the largest magnitude. Dtype float32, or float64 as ``values``.
     """
-    finite = _floating(values)
-    finite = finite[finite.isfinite()]
-    low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 0.0)
+    floating = _floating(values)
+    low, high = finite_range(floating) or (0.0, 0.0)
     if symmetric:
         low, high = -max(-low, high), max(-low, high)
     low, high = min(low, 0.0), max(high, 0.0)
     step = (high - low) / bins
     if step == 0:
-        return torch.tensor([-0.5, 0.5], dtype=finite.dtype, device=values.device)
+        return torch.tensor([-0.5, 0.5], dtype=floating.dtype, device=values.device)
     first, last = -math.ceil(-low / step - 1e-9), math.ceil(high / step - 1e-9)
     borders = step * torch.arange(first, last + 1, dtype=torch.float64)
     # Rounded to the dtype of the numbers, the ends must still hold the smallest and the largest.
     borders[0], borders[-1] = min(low, float(borders[0])), max(high, float(borders[-1]))
-    return borders.to(finite.dtype).to(values.device)
+    return borders.to(floating.dtype).to(values.device)
+
+
+def finite_range(values: Tensor) -> tuple[float, float] | None:
+    """The smallest and the largest finite number; None: there is none."""
+    if not values.numel():
+        return None
+    low, high = map(float, values.aminmax())  # one quick pass; NaN goes through
+    if math.isfinite(low) and math.isfinite(high):
+        return low, high
+    return finite_range(values[values.isfinite()])
 
 
 def histogram(values: Tensor, borders: Tensor) -> Tensor:
@@ -183,11 +193,12 @@ def histogram(values: Tensor, borders: Tensor) -> Tensor:
     [1, 2]
     """
     flat = _floating(values).flatten()
-    bins = len(borders) - 1
-    place = torch.searchsorted(borders, flat.contiguous(), right=True) - 1
-    place = torch.where(flat == borders[-1], bins - 1, place)
-    inside = (place >= 0) & (place < bins)
-    return torch.bincount(place[inside], minlength=bins)
+    flat = flat[~flat.isnan()]  # which no search expects
+    # On the CPU numpy sorts twenty times as fast.
+    ordered = torch.from_numpy(np.sort(flat.numpy(force=True))) if flat.is_cpu else flat.sort()[0]
+    places = torch.searchsorted(ordered, borders)
+    places[-1:] = torch.searchsorted(ordered, borders[-1:], right=True)
+    return places.diff()
 
 
 class Position(NamedTuple):

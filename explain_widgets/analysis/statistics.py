@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explain_widgets.analysis.channels import histogram, histogram_edges
+from explain_widgets.analysis.channels import finite_range, histogram, histogram_edges
 
 _ROW = 1024
 _SMALL = 2**15
@@ -334,20 +334,13 @@ def tensor_histogram(
     with torch.no_grad():
         values = flat_values(tensor)
         if known is None:
-            low, high = _range(values)
+            low, high = finite_range(values) or (math.nan, math.nan)
         else:
             low, high = known.minimum, known.maximum
         ends = torch.tensor([low, high], dtype=values.dtype, device=values.device)
         edges = histogram_edges(ends, bins)
         looked_at = values[:: sample_step(tuple(tensor.shape), sample)]
         return Histogram(edges, histogram(looked_at, edges), looked_at.numel(), values.numel())
-
-
-def _range(values: Tensor) -> tuple[float, float]:
-    low, high = _extremes(values)
-    if math.isfinite(low) and math.isfinite(high):
-        return low, high
-    return _extremes(values[values.isfinite()])
 
 
 def sample_step(shape: tuple[int, ...], sample: int) -> int:

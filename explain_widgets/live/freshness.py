@@ -37,8 +37,9 @@ def model_tensors(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -
     """Parameters and buffers of modules, and ``others``, each once: all they compute with."""
     tensors: dict[Tensor | None, None] = {}
     for module in modules:
-        tensors.update(dict.fromkeys(module._parameters.values()))
-        tensors.update(dict.fromkeys(module._buffers.values()))
+        for own in (module._parameters, module._buffers):
+            if own:  # most modules have neither
+                tensors.update(dict.fromkeys(own.values()))
     return [*(tensor for tensor in tensors if tensor is not None), *others]
 
 

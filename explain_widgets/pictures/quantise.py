@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -111,11 +111,11 @@ def signed_picture(
         largest, is_within = _magnitudes(rows)
     if per_channel:
         limits = largest
-        divisors = np.where(limits > 0, limits, 1.0)[:, None].astype(values.dtype)
+        factors = _factors(limits[:, None], values.dtype)
         limit, note = 1.0, "uint8 of each channel ÷ its largest magnitude"
     else:
         limit = float(largest[0]) if limit is None else limit
-        divisors = np.full((1, 1), limit if limit > 0 else 1.0, values.dtype)
+        factors = _factors(np.full((1, 1), limit), values.dtype)
         note = f"uint8 of ±{limit:.3g}"
     levels = np.empty(rows.shape, np.uint8)
     # Block by block, which stays in the processor's cache: while a slider moves there are many.
@@ -123,7 +123,7 @@ def signed_picture(
     nonfinite = sum(
         _write_levels(
             rows[top : top + down, left : left + across],
-            divisors[top : top + down],
+            factors[top : top + down],
             is_within,
             levels[top : top + down, left : left + across],
         )
@@ -136,26 +136,33 @@ def signed_picture(
 _BLOCK = 2**16
 
 
+def _factors(limits: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[np.floating]:
+    """What numbers are multiplied by to be levels; any where all of them are 0."""
+    # Next to the smallest float the factor has no place in its type.
+    wide = dtype if np.min(limits, initial=1, where=limits > 0) > 1e-36 else np.dtype(np.float64)
+    factors: npt.NDArray[np.floating] = (_ZERO / np.where(limits > 0, limits, 1.0)).astype(wide)
+    return factors
+
+
 def _write_levels(
     values: npt.NDArray[np.floating],
-    divisors: npt.NDArray[np.floating],
+    factors: npt.NDArray[np.floating],
     is_within: bool,
     levels: npt.NDArray[np.uint8],
 ) -> int:
-    """Write the levels of numbers over ±their divisor; returns how many were not finite.
+    """Write the levels of numbers, 127 + ``factors`` times them; how many were not finite.
 
-    ``is_within``: all are known to be finite and no larger than that.
+    ``is_within``: all are known to be finite and to lie on the scale.
     """
-    scaled = values / divisors
-    scaled *= _ZERO
+    scaled = values * factors
     nonfinite = 0
     if not is_within and not (scaled.min() >= -_ZERO and scaled.max() <= _ZERO):
         unknown = ~np.isfinite(values)
         nonfinite = int(np.count_nonzero(unknown))
         scaled[unknown] = 0
         np.clip(scaled, -_ZERO, _ZERO, out=scaled)
-    np.rint(scaled, out=scaled)
-    scaled += _ZERO
+    # What is cut off behind the point rounds to the nearest.
+    scaled += _ZERO + 0.5
     np.copyto(levels, scaled, casting="unsafe")
     if nonfinite:
         levels[unknown] = NOT_FINITE

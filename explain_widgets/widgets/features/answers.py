@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explain_widgets.analysis.alignment import Alignment
-from explain_widgets.analysis.channels import finite_means, rank, strongest
+from explain_widgets.analysis.channels import finite_means, finite_range, rank, strongest
 from explain_widgets.analysis.mosaic import fitting_size, mosaic
 from explain_widgets.live.feature_reader import FeatureLayer
 from explain_widgets.live.model import LiveModel
@@ -295,14 +294,8 @@ def _drawn(tile: NDArray[np.floating], shown: _Shown, by_channel: bool) -> Pictu
 
 def _largest(maps: Tensor) -> float:
     """The largest finite magnitude; 0 where there is none."""
-    if not maps.numel():
-        return 0.0
-    low, high = map(float, maps.aminmax())  # one quick pass; NaN goes through
-    largest = max(-low, high)
-    if not math.isfinite(largest):
-        finite = maps[maps.isfinite()]
-        largest = float(finite.abs().max()) if finite.numel() else 0.0
-    return largest
+    low, high = finite_range(maps) or (0.0, 0.0)
+    return max(-low, high)
 
 
 def _page_size(size: Any, count: int, maps: Tensor) -> tuple[int, int]:

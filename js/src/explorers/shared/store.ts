@@ -1,6 +1,7 @@
 import { type DecodedArray, pick } from "../../kernel/arrays";
 import { calibrate } from "../../kernel/calibration";
 import { type Answer, Connection, type ConnectionOptions, type Handlers } from "../../kernel/connection";
+import { afterPaint } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 
@@ -216,7 +217,8 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
 
   protected noteActivity(): void {
     const busy = this.shownKinds.some((kind) => this.connection.isOpen(kind));
-    if (!busy) this.save();
+    // The kernel's and the page's work for it would hold up the picture that has just come.
+    if (!busy) afterPaint(() => this.save());
     if (busy !== this.state.busy) this.update({ busy } as Partial<T>);
   }
 
