@@ -35,7 +35,9 @@ Scalar: TypeAlias = Callable[[Tensor], Tensor]
 
 MOST_ENTRIES = 64
 _NOTHING: Mapping[str, Tensor] = {}
-_ROOM = 2**26
+_ROOM = 2**26  # bytes that the entries of a batch may keep on a CPU
+_ROOM_OF_NEURON = 2**29
+"""Behind a neuron are mostly the last layers, whose weights are dear to read for a few entries."""
 
 
 @dataclass
@@ -122,7 +124,10 @@ class Batches:
         if self._is_apart:
             return 1
         device = next(iter(self.arguments.values()), torch.empty(0)).device
-        room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _ROOM
+        if device.type == "cuda":
+            room = torch.cuda.mem_get_info(device)[0] // 4
+        else:
+            room = _ROOM if self._neuron is None else _ROOM_OF_NEURON
         # Without gradients what has been used is given back during the run.
         each = max(1, self.entry_bytes if gradients else self.entry_bytes // 4)
         return max(2, min(MOST_ENTRIES, room // each))

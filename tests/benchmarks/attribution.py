@@ -141,6 +141,10 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
             f"Captum, {STEPS}": lambda: attr.IntegratedGradients(theirs).attribute(
                 leaf, target=TARGET, n_steps=STEPS
             ),
+            # Ours always says it.
+            f"Captum, {STEPS}, with its gap": lambda: attr.IntegratedGradients(theirs).attribute(
+                leaf, target=TARGET, n_steps=STEPS, return_convergence_delta=True
+            ),
         },
         "flow": by_hand
         | {"conductance of all layers, 10": ours(model, x, "conductance", layer=layer)},
