@@ -150,6 +150,20 @@ def test_the_encoding_of_one_text_is_one_sample(minilm: Any) -> None:
     assert samples[0].kwargs["input_ids"].ndim == 2
 
 
+def test_a_list_of_encodings_that_have_their_batch_axis(minilm: Any) -> None:
+    encodings = [minilm(text, return_tensors="pt") for text in TEXTS]
+    for data in (encodings, list(zip(encodings, [0, 1, 2], strict=True)), iter(encodings)):
+        samples = Samples(data, tokenizer=minilm)
+        assert torch.equal(samples[1].kwargs["input_ids"], encodings[1]["input_ids"])
+        assert samples[0].text == "paris is the capital of france."
+    assert Samples(list(zip(encodings, [5, 6, 7], strict=True)), tokenizer=minilm)[2].label == 7
+    image = {"pixel_values": IMAGES[:1], "bool_masked_pos": torch.zeros(1, 4)}
+    assert Samples([image])[0].kwargs["pixel_values"].shape == IMAGES[:1].shape
+    # Without one, as a collator takes them.
+    assert Samples([{"pixel_values": IMAGES[0]}])[0].kwargs["pixel_values"].shape == (1, 3, 8, 8)
+    assert Samples([{"input_ids": torch.arange(4)}])[0].kwargs["input_ids"].shape == (1, 4)
+
+
 def test_an_array() -> None:
     sample = Samples(IMAGES.numpy().astype(np.float64), labels=np.arange(5))[1]
     assert sample.args[0].dtype == torch.float64

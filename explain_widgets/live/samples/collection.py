@@ -66,7 +66,8 @@ class Samples:
 
         In an item ``(x, y)`` y is the label; in ``(x1, x2, …, y)`` the last is, the others are
         positional arguments. ``(mapping, y)`` and rows ``{"text": …, "label": …}``,
-        ``{"image": …, "label": …}`` work as well; a text beside tensors is shown and is no
+        ``{"image": …, "label": …}`` work as well, as do the encodings that a tokenizer or processor
+        returns with their batch axis of 1; a text beside tensors is shown and is no
         argument. Texts and PIL images within items go through `tokenizer` and `transform`.
     labels : sequence, tensor or array, optional
         One for each sample, instead of those in the data.

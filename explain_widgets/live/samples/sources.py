@@ -136,7 +136,7 @@ class _Indexed:
     def read(self, index: int, guard: Guard) -> Item:
         with guard(index):
             entry = self._data[index]
-        return Item(entry) if self._whole else Item(*split(entry), origin=entry)
+        return Item(entry) if self._whole else _item(entry)
 
 
 class _Collated:
@@ -254,8 +254,20 @@ def out_of_range(index: int, count: int) -> str:
     return f"There is no sample {index}: the {count:,} samples are 0…{count - 1}."
 
 
+def _item(entry: Any) -> Item:
+    x, y = split(entry)
+    return Item(x, y, _is_batch_of_one(x), entry, _offsets(entry, 1)[0])
+
+
+def _offsets(entry: Any, count: int) -> list[Offsets | None]:
+    """Where the tokens of each text lie in it, as a tokenizer's answer says."""
+    given = entry[0] if isinstance(entry, tuple) and entry else entry
+    encodings = getattr(given, "encodings", None) or ()
+    return [one.offsets for one in encodings] if len(encodings) == count else [None] * count
+
+
 def _items_of_entry(entry: Any) -> Iterator[Item]:
-    yield Item(*split(entry), origin=entry)
+    yield _item(entry)
 
 
 def _items_of_batch(entry: Any) -> Iterator[Item]:
@@ -266,8 +278,9 @@ def _items_of_batch(entry: Any) -> Iterator[Item]:
     if count is None:
         yield Item(x, y, origin=entry)
         return
-    for index in range(count):
-        yield Item(_row(x, index, count), _row(y, index, count), batched=True)
+    for index, offsets in enumerate(_offsets(entry, count)):
+        row, label = _row(x, index, count), _row(y, index, count)
+        yield Item(row, label, batched=True, offsets=offsets)
 
 
 def _is_texts(value: Any) -> bool:
@@ -344,6 +357,18 @@ def _source_of_list(data: Sequence[Any]) -> _Source:
 def is_array(value: Any) -> bool:
     """Whether it has axes."""
     return isinstance(value, torch.Tensor | np.ndarray)
+
+
+_AXES = {"input_ids": 2, "pixel_values": 4}  # of a batch, as transformers' models take them
+
+
+def _is_batch_of_one(x: Any) -> bool:
+    """``tokenizer(text, return_tensors="pt")``, or a processor's: one sample with a batch axis."""
+    if not isinstance(x, Mapping):
+        return False
+    arrays = {name: value for name, value in x.items() if is_array(value)}
+    known = [value.ndim == _AXES[name] for name, value in arrays.items() if name in _AXES]
+    return any(known) and all(value.ndim and len(value) == 1 for value in arrays.values())
 
 
 def _is_one_encoding(data: Mapping[str, Any]) -> bool:
