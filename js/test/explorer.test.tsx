@@ -133,6 +133,25 @@ describe("moving a control", () => {
     expect(model.ofKind("ahead").at(-1)?.selection).toMatchObject({ layer: 4, head: 3 });
   });
 
+  it("to heads without a thumbnail works, which are said to have none", async () => {
+    await show();
+    expect(el.textContent).not.toContain("Hatched");
+    await settled();
+    kernel.unread = [4];
+    segment("log").click();
+    await vi.waitFor(() =>
+      expect(el.textContent).toContain("Hatched: takes longer, computed once it is picked."),
+    );
+    const grid = el.querySelector('canvas[role="grid"]') as HTMLCanvasElement;
+    grid.getBoundingClientRect = () => new DOMRect(0, 0, 120, 60);
+    const point = (clientY: number) =>
+      grid.dispatchEvent(new MouseEvent("pointermove", { bubbles: true, clientX: 35, clientY }));
+    point(45);
+    expect(grid.title).toContain("takes longer");
+    point(25);
+    expect(grid.title).toBe("");
+  });
+
   it("to a head that was read ahead of a changed model shows the model as it is", async () => {
     await show();
     await vi.waitFor(() => expect(model.ofKind("ahead")).toHaveLength(2));

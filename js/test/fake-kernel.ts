@@ -91,6 +91,8 @@ interface Comparing {
 export class FakeKernel {
   /** Grows where the model changes. */
   revision = 1;
+  /** Layers without thumbnails. */
+  unread: number[] = [];
   private readonly cache = new Map<string, Float32Array>();
 
   constructor(
@@ -299,7 +301,8 @@ export class FakeKernel {
       } as const;
       data.set(this.reduced({ ...place, size }).data, index * size[0] * size[1]);
     }
-    return { content: {}, ...pack({ thumbnails: { data, shape: [heads, ...size] } }) };
+    const { unread } = this;
+    return { content: { note: "", unread }, ...pack({ thumbnails: { data, shape: [heads, ...size] } }) };
   }
 
   /** Entropy of every head; an induction score, which heads of the first layer have not. */

@@ -65,8 +65,9 @@ def test_picking_a_rollout_leaves_the_name_that_others_follow(explorer: Any) -> 
 
 def test_thumbnails_of_flow_wait_until_it_is_picked(explorer: Any) -> None:
     grid = {"sample": 0, "padding": False, "scale": "linear", "size": [10, 10]}
-    _, arrays = Conversation(explorer).ask("grid", grid)
+    content, arrays = Conversation(explorer).ask("grid", grid)
     drawn = arrays["thumbnails"].any((1, 2)).tolist()
+    assert content["unread"] == [3]
     assert drawn == [True] * 10 + [False] * 2  # heads of two calls, depths of rollout; of flow
     ahead = {**SELECTION, "layer": 3, "head": 0}
     assert Conversation(explorer).ask("ahead", ahead)[0] == {"skipped": True}
@@ -92,6 +93,7 @@ def test_thumbnails_of_a_rollout_give_way_where_inputs_are_long(
     drawn = last.arrays["thumbnails"].any((1, 2)).tolist()
     assert drawn == [True] * 8 + [False] * 4
     assert (Pause.GIVES_WAY in replies) == (times == 16)
+    assert last.content["unread"] == ([3] if times == 16 else [2, 3])
 
 
 def test_gradient_is_of_the_class_that_is_picked(explorer: Any) -> None:

@@ -194,13 +194,15 @@ class AttentionAnswers(Answers):
         axes = [self._axes(layer, selection) for layer in layers]
         spans = [(queries.shown, keys.shown) for queries, keys in axes]
         passes = _grid_passes(layers, spans, height, 8 * work_at_once(self._live.device))
-        notes = [sampled(every) for _, every in passes]
+        read = {number for numbers, _ in passes for number in numbers}
+        unread = sorted({*range(len(layers))} - read)
+        said = [{"note": sampled(every), "unread": unread} for _, every in passes]
         heads = np.cumsum([0, *(layer.heads for layer in layers)])
         thumbnails = np.zeros((heads[-1], height, width), np.uint8)
         sent = time.monotonic()
         for turn, (numbers, every) in enumerate(passes):
             if turn:
-                yield Reply({"note": notes[0]}, {"thumbnails": thumbnails.copy()})
+                yield Reply(said[0], {"thumbnails": thumbnails.copy()})
                 yield Pause.GIVES_WAY
             for number in numbers:
                 attention = self._attention(selection, number)
@@ -215,9 +217,9 @@ class AttentionAnswers(Answers):
                         yield None
                 yield None
                 if time.monotonic() - sent > _GRID_SECONDS:
-                    yield Reply({"note": notes[0]}, {"thumbnails": thumbnails.copy()})
+                    yield Reply(said[0], {"thumbnails": thumbnails.copy()})
                     sent = time.monotonic()
-        yield Reply({"note": notes[-1]}, {"thumbnails": thumbnails})
+        yield Reply(said[-1], {"thumbnails": thumbnails})
 
     def answer_head(self, selection: dict[str, Any]) -> Iterator[Reply | None]:
         """The matrix of one head, its statistics, and the row and column of the query.

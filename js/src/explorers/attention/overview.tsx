@@ -36,6 +36,8 @@ function Statistics({ statistics }: { statistics: Statistic[] }) {
 
 const single = (head: Head) => (typeof head === "number" ? head : null);
 
+const UNREAD = "takes longer, computed once it is picked";
+
 /** The grid of heads, each a small picture of its weights. */
 function Thumbnails({ store }: { store: AttentionStore }) {
   const { grid, table, selection, lost } = store.state;
@@ -44,6 +46,13 @@ function Thumbnails({ store }: { store: AttentionStore }) {
     const [, height = 1, width = 1] = grid.thumbnails.shape;
     return { counts: grid.layers.map(({ heads }) => heads), height, width };
   }, [grid]);
+  const absent = useMemo(
+    () =>
+      (grid?.layers ?? []).flatMap(({ heads }, layer) =>
+        Array<boolean>(heads).fill(grid?.unread.includes(layer) ?? false),
+      ),
+    [grid],
+  );
   if (mosaic === null || grid === null || table === null) return null;
   const other = otherOf(selection);
   return (
@@ -53,6 +62,10 @@ function Thumbnails({ store }: { store: AttentionStore }) {
         mosaic={mosaic}
         cells={grid.thumbnails.data}
         table={table}
+        absent={absent}
+        describe={({ layer }) =>
+          grid.unread.includes(layer) ? `${grid.layers[layer]?.name}: ${UNREAD}` : ""
+        }
         layerNames={grid.layers.map(({ name }) => name)}
         layer={Math.min(selection.layer, mosaic.counts.length - 1)}
         head={single(selection.head)}
@@ -62,6 +75,7 @@ function Thumbnails({ store }: { store: AttentionStore }) {
         onPick={(layer, head, event) => store.move({ layer, head }, event)}
         onPoint={(place) => store.point(place)}
       />
+      {grid.unread.length > 0 && <p class="xw-note">{`Hatched: ${UNREAD}.`}</p>}
     </>
   );
 }

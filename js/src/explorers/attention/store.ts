@@ -30,6 +30,7 @@ import { headTable, WEIGHTS, wantsStatistics } from "./statistics";
 import type {
   Classes,
   Direction,
+  Grid,
   HeadContent,
   HeadSelection,
   Layer,
@@ -365,8 +366,8 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
       began,
       ({ arrays, content }) => {
         const thumbnails = pick(arrays, "thumbnails", "uint8");
-        const { note = "" } = content as { note?: string };
-        if (thumbnails !== null) this.update({ grid: { thumbnails, note, layers } });
+        const { note = "", unread = [] } = content as Partial<Grid>;
+        if (thumbnails !== null) this.update({ grid: { thumbnails, note, unread, layers } });
       },
     );
   }

@@ -167,6 +167,8 @@ export interface Grid {
   thumbnails: DecodedArray<"uint8">;
   /** How they were sampled, in words. */
   note: string;
+  /** Layers whose heads are computed only once they are picked. */
+  unread: number[];
   layers: Layer[];
 }
 
