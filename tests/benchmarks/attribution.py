@@ -245,6 +245,38 @@ def contenders(model: nn.Module, x: Tensor, layer: str) -> dict[str, dict[str, C
                 model, x, "neuron_conductance", layer=layer, neuron_selector=NEURON, n_steps=10
             ),
         },
+        "neuron_points": {
+            "Captum's": lambda: attr.NeuronIntegratedGradients(theirs, inner).attribute(
+                leaf, NEURON, n_steps=10
+            ),
+            "integrated gradients of a neuron, 10": ours(
+                model, x, "neuron_integrated_gradients", layer=layer, neuron_selector=NEURON,
+                n_steps=10,
+            ),
+        },
+        "neuron_shap": {
+            "Captum's": lambda: attr.NeuronGradientShap(theirs, inner).attribute(
+                leaf, NEURON, torch.zeros_like(leaf), n_samples=8
+            ),
+            "GradientShap of a neuron, 8": ours(
+                model, x, "neuron_gradient_shap", layer=layer, neuron_selector=NEURON, n_samples=8
+            ),
+        },
+        "neuron_ablation": {
+            "Captum's": lambda: attr.NeuronFeatureAblation(theirs, inner).attribute(
+                leaf, NEURON, feature_mask=quarters()
+            ),
+            "feature ablation of a neuron, 16": ours(
+                model, x, "neuron_feature_ablation", layer=layer, neuron_selector=NEURON,
+                feature_mask=quarters(),
+            ),
+        },
+        "neuron_deconvolution": {
+            "Captum's": lambda: attr.NeuronDeconvolution(theirs, inner).attribute(leaf, NEURON),
+            "deconvolution of a neuron": ours(
+                model, x, "neuron_deconvolution", layer=layer, neuron_selector=NEURON
+            ),
+        },
         "neuron_guided": {
             "Captum's": lambda: attr.NeuronGuidedBackprop(theirs, inner).attribute(leaf, NEURON),
             "guided backpropagation of a neuron": ours(
