@@ -23,42 +23,51 @@ _SLOWEST_PACE = 20.0
 class WeightState:
     """What tells one state of a model's tensors from another.
 
-    ``tensors``: data pointer and version of each. ``values``: the bytes of the same up to 64
+    ``tensors``: data pointers and versions. ``values``: the bytes of the same up to 64
     elements of each, since fused optimizers and writes through ``.data`` do not raise versions.
     ``steps``: optimizer steps seen in this process.
     """
 
-    tensors: tuple[tuple[int, int], ...]
+    tensors: tuple[list[int], list[int]]
     values: bytes
     steps: int
 
 
 def model_tensors(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -> list[Tensor]:
     """Parameters and buffers of modules, and ``others``, each once: all they compute with."""
-    tensors: dict[Tensor | None, None] = {}
-    for module in modules:
-        for own in (module._parameters, module._buffers):
-            if own:  # most modules have neither
-                tensors.update(dict.fromkeys(own.values()))
-    return [*(tensor for tensor in tensors if tensor is not None), *others]
+    found = {  # by id: tensors take long to say their hash
+        id(tensor): tensor
+        for module in modules
+        for own in (module._parameters, module._buffers)
+        if own  # most modules have neither
+        for tensor in own.values()
+        if tensor is not None
+    }
+    return [*found.values(), *others]
 
 
 def weight_state(tensors: list[Tensor]) -> WeightState:
     """The state of the tensors of a model: one copy to the host a device."""
     steps = STEPS.count
-    pointers = tuple((_pointer(tensor), version(tensor)) for tensor in tensors)
-    return WeightState(pointers, _sampled_bytes(tensors), steps)
+    return WeightState(_places(tensors), _sampled_bytes(tensors), steps)
 
 
 def quick_state(tensors: list[Tensor]) -> tuple[object, ...]:
     """Pointers, versions and optimizer steps only: to see whether something moved meanwhile."""
-    pointers = tuple((_pointer(tensor), version(tensor)) for tensor in tensors)
-    return (*pointers, STEPS.count)
+    return _places(tensors), STEPS.count
 
 
 def version(tensor: Tensor) -> int:
     """How often a tensor was written in place; -1 where torch does not count (inference mode)."""
     return -1 if tensor.is_inference() else tensor._version
+
+
+def _places(tensors: list[Tensor]) -> tuple[list[int], list[int]]:
+    """Data pointers and versions."""
+    try:
+        return [*map(Tensor.data_ptr, tensors)], [tensor._version for tensor in tensors]
+    except (RuntimeError, NotImplementedError):  # some of them have none
+        return [*map(_pointer, tensors)], [*map(version, tensors)]
 
 
 def _pointer(tensor: Tensor) -> int:
@@ -71,7 +80,7 @@ def _pointer(tensor: Tensor) -> int:
 def _sampled_bytes(tensors: list[Tensor]) -> bytes:
     groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     parts = []
-    with torch.no_grad():
+    with torch.inference_mode():  # quicker than no_grad: these views are never written
         for tensor in tensors:
             count = tensor.numel()
             if count and tensor.layout == torch.strided and not tensor.is_meta:
