@@ -64,7 +64,8 @@ def _pooled(maps: Tensor, rows: list[int], columns: list[int], reduce: MapReduce
         return _floating(maps)
     pool = _means if reduce == "mean" else strongest_of_bins
     blocks = maps.detach().split(max(1, _BLOCK // (rows[-1] * columns[-1])))
-    return torch.cat([pool(_floating(block), rows, columns) for block in blocks])
+    pooled = [pool(_floating(block), rows, columns) for block in blocks]
+    return torch.cat(pooled) if len(pooled) > 1 else pooled[0]
 
 
 def _floating(maps: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """One worker thread a live model, or samples alone: answers requests beside the notebook's cells.
 
-A handler of messages only enqueues, since a front end delivers the messages of all widgets through
-one queue. Long work is a generator; newer requests are served between its steps.
+A handler of messages enqueues and waits for the blink of an eye at most, since a front end delivers
+the messages of all widgets through one queue. Long work is a generator; newer requests are served
+between its steps.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Job:
     ``key``: newer work of the same key takes its place. ``identity``: by which it is stopped.
     ``steps``: the work; each ``next`` is one step (see `Pause`). ``superseded``, ``stopped``:
     called instead of (the rest of) the work. ``is_patient``: it is done while there is nothing else
-    to do; ``gives_way``: the rest of it, while nothing but patient work is.
+    to do; ``gives_way``: the rest of it, while nothing but patient work is. ``moved``: its first
+    step is over, or there will be none.
     """
 
     key: Hashable
@@ -47,6 +49,7 @@ class Job:
     gives_way: bool = False
     begun: bool = False
     given_up: bool = False
+    moved: threading.Event = field(default_factory=threading.Event)
 
 
 class Worker:
@@ -64,6 +67,7 @@ class Worker:
         if self._inline:
             for _ in job.steps:
                 pass
+            job.moved.set()
             return
         with self._condition:
             replaced = self._jobs.pop(job.key, None)
@@ -76,6 +80,7 @@ class Worker:
             self._condition.notify()
         if replaced is not None and not replaced.begun:
             replaced.superseded()
+            replaced.moved.set()
 
     def stop(self, identity: str) -> None:
         """Give up the job of that request, if it is still here."""
@@ -85,6 +90,7 @@ class Worker:
         if stopped is not None:
             stopped.given_up = True
             stopped.stopped()
+            stopped.moved.set()
 
     def _work(self) -> None:
         while True:
@@ -96,6 +102,7 @@ class Worker:
                 job = self._next()
                 job.begun = True
             finished = _step(job)
+            job.moved.set()
             with self._condition:
                 replaced = self._jobs.get(job.key) is not job
                 if finished and not replaced:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import ipywidgets
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 import explain_widgets as xw
 from explain_widgets.pictures.quantise import LEVELS
+from explain_widgets.widgets.protocol import Reply
 
 SHOWN = {"rows": None, "keys": None, "size": [512, 512], "padding": False}
 
@@ -297,6 +300,26 @@ def test_errors_are_one_sentence_and_the_widget_lives_on(talk):
     assert "there are 4 (0 to 3)" in talk.error("head", picked(layer=4))
     assert "no requests of kind 'nonsense'" in talk.error("nonsense", {})
     assert talk.ask("head", picked())[1]["matrix"].shape == (5, 5)
+
+
+def test_a_quick_answer_is_out_before_its_handler_ends(talk, monkeypatch):
+    monkeypatch.setattr("explain_widgets.widgets.explorer._AT_ONCE", 30)  # of a busy machine
+    asked = talk.send("head", picked())
+    assert [content["id"] for content, _ in talk.messages] == [asked]
+
+
+def test_a_slow_answer_does_not_hold_up_its_handler(explorer, talk, monkeypatch):
+    gate = threading.Event()
+
+    def slow(selection):
+        assert gate.wait(30)
+        return Reply()
+
+    monkeypatch.setattr(explorer._answers, "answer_head", slow, raising=False)
+    asked = talk.send("head", picked())
+    assert talk.messages == []
+    gate.set()
+    assert "error" not in talk.last_of(asked)[0]
 
 
 def test_what_is_no_request_is_ignored(explorer, talk):

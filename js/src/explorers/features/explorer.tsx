@@ -35,7 +35,9 @@ export function Explorer({ store }: { store: FeatureStore }) {
       <Kept
         of={[
           ...[channel, across, maximised, ascent, change, opacity, read.size],
-          ...[sample, layer, selection.channel, muted, content, image, table, sheet === null, lost],
+          ...[sample, selection.channel, muted, content, image, table, sheet === null, lost],
+          // Of the layer that is picked, not yet shown, it draws nothing but what was found of it.
+          maximised?.layer === layer,
         ]}
       >
         {() => <ChannelPanel store={store} />}
