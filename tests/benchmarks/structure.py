@@ -3,7 +3,9 @@
 python tests/benchmarks/structure.py [--only vgg16 gpt2-12 …] [--rounds 7] [--threads 1]
                                     [--tokens 128]
 
-All take turns, so that what else runs on the machine meets all of them; ratios of CPU time are the
+Beside it what no looking through Python can be without: hooks on all modules and a function mode
+that do nothing, and the same with the mean, extremes and norm of what each module returns. All take
+turns, so that what else runs on the machine meets all of them; ratios of CPU time are the
 medians over the rounds. Parameters and FLOPs are held against the model's own count and torch's
 counter with plain attention. First paint is the answer to a browser that shows a sample for the
 first time, less the forward, and its layout there; that and the opening of boxes are run in Node
@@ -35,6 +37,7 @@ sys.path[:0] = [
 import torch  # noqa: E402
 from structure_models import MODELS, NEEDS_GB  # noqa: E402
 from structure_others import OTHERS, attempt, is_installed  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import explain_widgets as xw  # noqa: E402
@@ -50,6 +53,33 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def ratio(pairs: list[tuple[float, ...]], which: int) -> float:
     return statistics.median(times[which] / times[0] for times in pairs)
+
+
+class Onlooker(TorchFunctionMode):
+    """Sees all functions of torch, and does nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def looked_on(model: torch.nn.Module, plain: Callable[[], Any], measures: bool) -> None:
+    """A forward under hooks and a mode that do nothing, or take the numbers that cost least."""
+
+    def before(module: Any, args: Any) -> None: ...
+
+    def after(module: Any, args: Any, output: Any) -> None:
+        if measures and isinstance(output, torch.Tensor) and output.is_floating_point():
+            low, high = output.aminmax()
+            float(low), float(high), float(output.mean()), float(output.norm())
+
+    handles = [module.register_forward_pre_hook(before) for module in model.modules()]
+    handles += [module.register_forward_hook(after) for module in model.modules()]
+    try:
+        with Onlooker():
+            plain()
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 MISSED: list[str] = []
@@ -79,7 +109,13 @@ def measured(name: str, rounds: int, tokens: int) -> None:
         live.refresh()
         return live.trace(**options)
 
-    calls = [plain, traced, lambda: traced(statistics=True)]
+    calls = [
+        plain,
+        traced,
+        lambda: traced(statistics=True),
+        lambda: looked_on(model, plain, measures=False),
+        lambda: looked_on(model, plain, measures=True),
+    ]
     for call in calls:
         call()
     times = [tuple(seconds(call) for call in calls) for _ in range(rounds)]
@@ -91,7 +127,8 @@ def measured(name: str, rounds: int, tokens: int) -> None:
     aim(f"{name}, trace with statistics over forward", ratios[1], 1.4)
     print(
         f"{name:9} forward {forward:.3f} CPU-s; trace {ratios[0]:.2f}, with statistics "
-        f"{ratios[1]:.2f} × it",
+        f"{ratios[1]:.2f} × it; hooks and a mode that do nothing {ratio(times, 3):.2f}, with mean, "
+        f"extremes and norm {ratio(times, 4):.2f}",
         flush=True,
     )
     own = sum(parameter.numel() for parameter in model.parameters())
