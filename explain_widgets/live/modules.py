@@ -79,13 +79,14 @@ def settings(module: nn.Module) -> tuple[Any, ...]:
     >>> settings(nn.MaxPool2d(2)) == settings(nn.MaxPool2d(2, stride=1))
     False
     """
-    found = (module.__dict__.get(name) for name in _SETTINGS)
-    return tuple(value if _is_setting(value) else None for value in found)
+    found = map(module.__dict__.get, _SETTINGS)
+    # Most modules have none of them, and a model has thousands of modules.
+    return tuple([None if value is None or not _is_setting(value) else value for value in found])
 
 
 def _is_setting(value: object) -> bool:
     values = value if isinstance(value, tuple) else (value,)
-    return all(isinstance(one, int | str | None) for one in values)
+    return all(isinstance(one, (int, str, type(None))) for one in values)
 
 
 def in_call_order(rows: list[ModuleRow]) -> list[ModuleRow]:
