@@ -140,14 +140,14 @@ describe("moving a control", () => {
     kernel.unread = [4];
     segment("log").click();
     await vi.waitFor(() =>
-      expect(el.textContent).toContain("Hatched: takes longer, computed once it is picked."),
+      expect(el.textContent).toContain("Hatched: computed once it is picked."),
     );
     const grid = el.querySelector('canvas[role="grid"]') as HTMLCanvasElement;
     grid.getBoundingClientRect = () => new DOMRect(0, 0, 120, 60);
     const point = (clientY: number) =>
       grid.dispatchEvent(new MouseEvent("pointermove", { bubbles: true, clientX: 35, clientY }));
     point(45);
-    expect(grid.title).toContain("takes longer");
+    expect(grid.title).toContain("computed once it is picked");
     point(25);
     expect(grid.title).toBe("");
   });

@@ -36,7 +36,7 @@ function Statistics({ statistics }: { statistics: Statistic[] }) {
 
 const single = (head: Head) => (typeof head === "number" ? head : null);
 
-const UNREAD = "takes longer, computed once it is picked";
+const UNREAD = "computed once it is picked";
 
 /** The grid of heads, each a small picture of its weights. */
 function Thumbnails({ store }: { store: AttentionStore }) {
