@@ -86,7 +86,10 @@ def weights_picture(weights: npt.NDArray[np.floating], scale: Scale) -> Picture:
 
 
 def signed_picture(
-    values: npt.NDArray[np.floating], limit: float | None = None, per_channel: bool = False
+    values: npt.NDArray[np.floating],
+    limit: float | None = None,
+    per_channel: bool = False,
+    is_within: bool = False,
 ) -> Picture:
     """Signed numbers as a picture for a diverging map: 127 is zero, the scale symmetric.
 
@@ -99,6 +102,8 @@ def signed_picture(
         drawn alike; None: the largest magnitude in ``values``. What is beyond is clipped.
     per_channel
         Each channel to its own largest magnitude instead: ``limits`` holds them.
+    is_within
+        All numbers are known to be finite, and none to be beyond ``limit``.
 
     Examples
     --------
@@ -106,7 +111,7 @@ def signed_picture(
     [[[0, 127, 191]]]
     """
     rows = values.reshape(len(values), -1) if per_channel else values.reshape(1, -1)
-    limits, is_within = None, False
+    limits = None
     if limit is None or per_channel:
         largest, is_within = _magnitudes(rows)
     if per_channel:

@@ -81,6 +81,42 @@ def test_maps_are_the_activation_with_zero_in_the_middle(talk: Conversation, exp
     np.testing.assert_array_equal(arrays["maps"], signed_picture(maps[2:5], None, True).levels)
 
 
+@pytest.mark.parametrize("strange", [torch.nan, torch.inf, None])
+def test_pages_asked_again_are_drawn_alike_and_follow_the_weights(strange: float | None) -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    conv = nn.Conv2d(3, 6, 3).eval()
+    if strange is not None:
+        with torch.no_grad():
+            conv.weight[2] = strange
+    explorer = xw.FeatureExplorer(conv, images)
+    asking = Conversation(explorer)
+
+    def expected() -> Tensor:
+        values = conv(images[1:2]).detach()[0]
+        return values[values.isfinite()]
+
+    for factor in (1, -3):
+        with torch.no_grad():
+            conv.weight.mul_(factor)
+            conv.bias.mul_(factor)
+        largest = float(expected().abs().max())
+        for asked in (page(), page(), page(count=2), page(channel=1), page(sample=0), page()):
+            _, arrays = asking.ask("maps", asked)
+            if asked["sample"] == 1:
+                sent, _ = asking.messages[-1]
+                assert sent["arrays"]["maps"]["range"][1] == pytest.approx(largest, rel=1e-6)
+                shown = conv(images[1:2]).detach()[0, : asked["count"]]
+                drawn = signed_picture(shown.numpy(), largest)
+                assert np.array_equal(arrays["maps"], drawn.levels)
+        channel, _ = asking.ask("channel", place(channel=1, scale="layer"))
+        means = conv(images[1:2]).detach()[0].mean((1, 2))
+        means[~means.isfinite()] = -torch.inf  # of a channel without a finite number
+        ranks = {row["name"]: row["text"] for row in channel["statistics"]}
+        own = 1 + int((means > means[1]).sum())
+        assert ranks["Rank by mean"] == f"{own} of 6"
+    explorer.close()
+
+
 @pytest.mark.parametrize("hidden", [torch.nan, torch.inf, None])
 def test_pooled_pages_are_drawn_to_the_largest_number_of_the_layer(hidden: float | None) -> None:
     maps = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)

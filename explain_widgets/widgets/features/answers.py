@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from explain_widgets.widgets.features.words import (
 from explain_widgets.widgets.layers import MapsAnswers
 from explain_widgets.widgets.protocol import Reply
 from explain_widgets.widgets.targets import classes_message
+
+_T = TypeVar("_T")
 
 # Numbers of one map that are sent as they are, to be read one by one.
 _MOST_EXACT = 2**16
@@ -145,7 +147,7 @@ class FeatureAnswers(MapsAnswers):
             return {}
         weights = self.reader.filters(of).rgb()
         planes = [mosaic(weights[:, plane], page, size) for plane in range(3)]
-        colours = signed_picture(torch.stack(planes, -1).cpu().numpy(), _largest(weights))
+        colours = signed_picture(torch.stack(planes, -1).cpu().numpy(), Extent.of(weights).largest)
         return {"rgb": colours.levels}
 
     def answer_channel(self, selection: dict[str, Any]) -> Reply:
@@ -161,9 +163,9 @@ class FeatureAnswers(MapsAnswers):
         tile = mosaic(maps, [channel], size)[0].cpu().numpy()
         edges, counts = binned(own)
         alignment = self._alignment(of)
-        means = finite_means(maps)
+        means = shown.means
         arrays: dict[str, Any] = {
-            "map": signed_picture(tile[None], None if by_channel else shown.largest),
+            "map": signed_picture(tile[None], None if by_channel else shown.extent.largest),
             "edges": exact(edges),
             "counts": counts.to(torch.int32).cpu().numpy(),
         }
@@ -265,37 +267,73 @@ class FeatureAnswers(MapsAnswers):
         return Reply({"change": change_message(change, self._samples[index])})
 
 
+class Extent(NamedTuple):
+    """The largest finite magnitude of maps, 0 where there is none, and whether all are finite."""
+
+    largest: float
+    is_finite: bool
+
+    @classmethod
+    def of(cls, maps: Tensor) -> Extent:
+        """Of all numbers of ``maps``."""
+        low, high = map(float, maps.aminmax()) if maps.numel() else (0.0, 0.0)
+        is_finite = math.isfinite(low) and math.isfinite(high)
+        if not is_finite:
+            low, high = finite_range(maps) or (0.0, 0.0)
+        return cls(max(-low, high), is_finite)
+
+
 class _Shown:
     """What a selection is about, and what a page of it and one channel both need."""
 
     def __init__(self, reader: MapReader, selection: dict[str, Any]) -> None:
         self.of = reader.of(selection)
-        self.volume = reader.volume(self.of)
+        self._source = reader.source(self.of)
+        self.volume = reader.volume(self.of, self._source)
         self.maps = sliced(self.volume, self.of)
+        self._remembered = reader.remembered
 
-    @cached_property
-    def largest(self) -> float:
-        """The largest finite magnitude of the layer: what all its pages are drawn to."""
-        return _largest(self.maps)
+    @property
+    def extent(self) -> Extent:
+        """Of all maps of the layer: what all its pages are drawn to."""
+        return self._once("extent", lambda: Extent.of(self.maps))
+
+    @property
+    def known_extent(self) -> Extent | None:
+        """The same, if it was read or told before."""
+        found: Extent | None = self._remembered.get(("extent", self.of), self._source)
+        return found
+
+    def tell(self, extent: Extent) -> None:
+        """The extent, found on the way."""
+        self._remembered.put(("extent", self.of), self._source, extent)
+
+    @property
+    def means(self) -> Tensor:
+        """(channels,): the mean of the finite numbers of each."""
+        return self._once("means", lambda: finite_means(self.maps))
+
+    def _once(self, name: str, read: Callable[[], _T]) -> _T:
+        found: _T | None = self._remembered.get((name, self.of), self._source)
+        if found is None:
+            found = read()
+            self._remembered.put((name, self.of), self._source, found)
+        return found
 
 
 def _drawn(tile: NDArray[np.floating], shown: _Shown, by_channel: bool) -> Picture:
     """A page of maps, to the scale of all maps of the layer or of each channel."""
     if by_channel:
         return signed_picture(tile, per_channel=True)
-    if len(tile) == len(shown.maps):
+    if len(tile) == len(shown.maps) and shown.known_extent is None:
         # All of them: the strongest of the pixels is that of the layer, unless what is no number
         # hides others from their pixel.
         picture = signed_picture(tile)
-        if not picture.nonfinite or tile.shape == shown.maps.shape:
+        if not picture.nonfinite:
+            shown.tell(Extent(picture.range[1], True))
             return picture
-    return signed_picture(tile, shown.largest)
-
-
-def _largest(maps: Tensor) -> float:
-    """The largest finite magnitude; 0 where there is none."""
-    low, high = finite_range(maps) or (0.0, 0.0)
-    return max(-low, high)
+    extent = shown.extent
+    return signed_picture(tile, extent.largest, is_within=extent.is_finite)
 
 
 def _page_size(size: Any, count: int, maps: Tensor) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -19,6 +21,7 @@ from explain_widgets.analysis.channels import (
 )
 from explain_widgets.analysis.feature_maps import Layout, maps_of
 from explain_widgets.analysis.filters import Filters
+from explain_widgets.live.freshness import version
 from explain_widgets.live.model import LiveModel
 from explain_widgets.live.muting import Mute
 
@@ -30,6 +33,7 @@ MOST_SAMPLES = 64
 """Samples that the variance of channels is taken over."""
 
 _BINS = 24
+_MOST_REMEMBERED = 256
 
 NAMES: dict[str, str] = {
     "activation": "activation",
@@ -71,6 +75,27 @@ class MapsOf:
     muted: tuple[Mute, ...] = ()
 
 
+class Remembered:
+    """A few numbers about large tensors, as long as these are there and unchanged."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, tuple[weakref.ref[Tensor], int, Any]] = OrderedDict()
+
+    def get(self, key: Hashable, source: Tensor | None) -> Any:
+        """What is known of ``source`` under this key; None: nothing, or no longer."""
+        known = self._known.get(key)
+        if known is None or source is None or known[0]() is not source:
+            return None
+        return known[2] if known[1] == version(source) else None
+
+    def put(self, key: Hashable, source: Tensor | None, numbers: Any) -> None:
+        """Keep numbers about ``source``, and forget the oldest of many."""
+        if source is not None:
+            self._known[key] = weakref.ref(source), version(source), numbers
+            while len(self._known) > _MOST_REMEMBERED:
+                self._known.popitem(last=False)
+
+
 class MapReader:
     """Reads maps from a live model; all are views of what it keeps.
 
@@ -82,6 +107,7 @@ class MapReader:
 
     def __init__(self, live: LiveModel) -> None:
         self._live = live
+        self.remembered = Remembered()
 
     def of(self, selection: dict[str, Any]) -> MapsOf:
         """What a selection of the browser is about, whose layer is an index into those with maps.
@@ -119,18 +145,27 @@ class MapReader:
         """(channels, height, width) of the slice that is looked at."""
         return sliced(self.volume(of), of)
 
-    def volume(self, of: MapsOf) -> Tensor:
-        """(channels, slices, height, width); of filters a slice is one input that they see."""
+    def source(self, of: MapsOf) -> Tensor | None:
+        """The tensor that the live model keeps and the maps are a view of; None: there is none."""
+        if of.show == "activation":
+            return self._activation(of)
+        return self._gradient(of) if of.show == "gradient" else None
+
+    def volume(self, of: MapsOf, source: Tensor | None = None) -> Tensor:
+        """(channels, slices, height, width); of filters a slice is one input that they see.
+
+        ``source``: that of `source`, where it has been read.
+        """
         if of.show == "filters":
             weights = self.filters(of).weights
             return weights.flatten(1, 2)
         layout = self.layout(of)
-        if of.show == "activation":
-            return maps_of(self._activation(of), layout)
-        gradient = maps_of(self._gradient(of), layout)
-        if of.show == "gradient":
-            return gradient
-        activation = maps_of(self._activation(of), layout)
+        kept = self.source(of) if source is None else source
+        if kept is not None:
+            return maps_of(kept, layout)
+        gradient, activation = (
+            maps_of(tensor, layout) for tensor in (self._gradient(of), self._activation(of))
+        )
         return activation.to(gradient.dtype) * gradient
 
     def filters(self, of: MapsOf) -> Filters:
