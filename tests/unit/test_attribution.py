@@ -115,12 +115,47 @@ def test_linear_by_other_samples_and_lrp() -> None:
     w, x = model.weight[0], TABLE[0]
     others = live.attribute("feature_permutation", 0, 0, n_samples=8)
     close(others, (w * (x - TABLE[1:].mean(0)))[None])
+    few = live.attribute("feature_permutation", 0, 0, n_samples=3)
+    close(few, (w * (x - TABLE[1:4].mean(0)))[None])
     shap = live.attribute("deep_lift_shap", 0, 0)
     close(shap, (w * (x - TABLE[1:].mean(0)))[None])
     assert gap(shap) < 1e-6
     lrp = live.attribute("lrp", 0, 0)
     close(lrp, (w * x)[None])
     assert lrp.completeness_gap == pytest.approx(0, abs=1e-6)
+
+
+class Sum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(6, 3), nn.Linear(4, 3)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.left(left) + self.right(right)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "feature_ablation", "shapley_value_sampling"])
+def test_parts_of_several_inputs_are_replaced_in_many_batches(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step says what is known of every input: what is not yet is 0."""
+    monkeypatch.setattr(Batches, "size", lambda self, gradients: 4)
+    torch.manual_seed(0)
+    model = Sum().double()
+    inputs = {"left": TABLE, "right": TABLE[:, :4].flip(0)}
+    live = xw.LiveModel(model, inputs)
+    steps = list(live.attribution_steps(method, 1, 2, baselines=0.5))
+    assert len(steps) > 2
+    assert [one.is_final for one in steps] == [False] * (len(steps) - 1) + [True]
+    for name, part in (("left", model.left), ("right", model.right)):
+        expected = (part.weight[2] * (inputs[name][1:2] - 0.5)).detach().float()
+        for one in steps:
+            assert isinstance(one.values, dict)
+            is_known = torch.isclose(one.values[name], expected, atol=1e-5)
+            if one.is_final or method == "shapley_value_sampling":
+                assert is_known.all()
+            else:
+                assert (is_known | (one.values[name] == 0)).all()
 
 
 def test_lime_finds_the_strongest_features_of_a_linear_model() -> None:
@@ -214,6 +249,16 @@ def test_like_captum(live: xw.LiveModel, plain: Plain, method: str) -> None:
     expected = oracle(plain, IMAGES[1:2].clone().requires_grad_(), 3)
     assert expected.abs().max() > 1e-4
     close(live.attribute(method, 1, 3, **options), expected)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_guided_grad_cam_is_enlarged_as_asked(live: xw.LiveModel, plain: Plain, mode: str) -> None:
+    oracle = captum.attr.GuidedGradCam(plain, plain.relu2)
+    expected = oracle.attribute(IMAGES[1:2].clone().requires_grad_(), 1, interpolate_mode=mode)
+    assert expected.abs().max() > 1e-4
+    found = live.attribute("guided_grad_cam", 1, 1, LAYER, interpolate_mode=mode)
+    close(found, expected)
+    assert found.layer == LAYER
 
 
 @pytest.mark.parametrize("method", ["gradient", "saliency", "input_x_gradient"])
@@ -419,7 +464,7 @@ def test_shapley_values_of_a_game_known_by_hand() -> None:
     assert [one.step for one in steps] == [1, 2, 3, 4]
 
 
-def test_occlusion_shows_a_coarse_map_first(live: xw.LiveModel) -> None:
+def test_occlusion_shows_a_coarse_map_first(live: xw.LiveModel, plain: Plain) -> None:
     steps = list(
         live.attribution_steps("occlusion", 0, 1, sliding_window_shapes=(3, 1, 1), strides=1)
     )
@@ -429,6 +474,12 @@ def test_occlusion_shows_a_coarse_map_first(live: xw.LiveModel) -> None:
     assert isinstance(values, Tensor)
     assert values.shape == (1, 1, 8, 8)
     assert values.unique().numel() <= 16
+    # Nothing of the coarse map is left in the last.
+    without = IMAGES[:1].repeat(64, 1, 1, 1)
+    for n in range(64):
+        without[n, :, n // 8, n % 8] = 0
+    falls = plain(IMAGES[:1])[0, 1] - plain(without)[:, 1]
+    close(steps[-1], falls.reshape(1, 1, 8, 8))
 
 
 def test_gradient_shap_draws_from_its_own_generator(live: xw.LiveModel, plain: Plain) -> None:

@@ -65,6 +65,13 @@ def test_quadratures_integrate() -> None:
         for power in range(degree + 1):
             assert float((weights * points**power).sum()) == pytest.approx(1 / (power + 1))
         assert float((weights * points**10).sum()) != pytest.approx(1 / 11, rel=1e-9)
+    # In double precision, also where steps are no binary fractions.
+    for count, quadrature, places in (
+        (3, "midpoint", [1 / 6, 1 / 2, 5 / 6]),
+        (4, "trapezoid", [0, 1 / 3, 2 / 3, 1]),
+    ):
+        points, _ = rule(count, quadrature)  # type: ignore[arg-type]
+        assert sorted(points.tolist()) == pytest.approx(places, abs=1e-15)
     for count, quadrature in ((0, "midpoint"), (1, "trapezoid")):
         with pytest.raises(ValueError, match="too few"):
             rule(count, quadrature)  # type: ignore[arg-type]

@@ -94,6 +94,47 @@ def test_relus_in_place_reused_and_functional_are_no_obstacle(
         assert torch.allclose(found, expected, atol=1e-7), way
 
 
+@pytest.mark.parametrize("beside", ["bounds that are tensors", "no gradient"])
+def test_what_stands_beside_relus_is_no_obstacle(beside: str) -> None:
+    """A clamp to bounds of its own is no ReLU; a ReLU may lie where no gradient arrives."""
+
+    class Stop(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *slopes: Tensor) -> None:
+            return None
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 6), nn.Linear(8, 6)
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps, other = self.first(x), self.second(x)
+            if beside == "no gradient":
+                return self.head(F.relu(maps) + Stop.apply(F.relu(other)))
+            zeros = torch.zeros(6, dtype=x.dtype)
+            return self.head(maps.clamp(min=zeros) + other.clamp(min=zeros + 0.1))
+
+    torch.manual_seed(0)
+    model, rows = Two().double(), X[:, 0].double()
+    live = xw.LiveModel(model, rows)
+    arriving = model.head.weight[1]
+    beyond = arriving * (model.second(rows[0]) >= 0.1) * (beside != "no gradient")
+    plain = beyond @ model.second.weight
+    for method, through in {
+        "guided_backprop": arriving.clamp_min(0) * (model.first(rows[0]) > 0),
+        "deconvolution": arriving.clamp_min(0),
+    }.items():
+        found = numbers(live.attribute(method, 0, 1))
+        expected = through @ model.first.weight + plain
+        assert torch.allclose(found[0], expected, atol=1e-12), method
+
+
 def test_deep_lift_is_refused_where_its_rules_would_miss_a_relu() -> None:
     for way, said in {
         "functional": "2 of 2 Relu operations are functions",
@@ -154,6 +195,11 @@ def test_bad_questions() -> None:
     ]:
         with pytest.raises(ValueError, match=said):
             live.attribute("integrated_gradients", **options)
+    squares = nn.Sequential(
+        nn.Unflatten(1, (1, 4, 2)), nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)
+    )
+    with pytest.raises(xw.GradientError, match=r"the map is \(4, 2\), and the input \(1, 8\)"):
+        xw.LiveModel(squares, X[:, 0]).attribute("guided_grad_cam", layer="2")
     for method, layer, options, said in [
         ("occlusion", "head", {}, "takes no layer"),
         ("conductance", None, {}, "name one with layer="),

@@ -58,7 +58,9 @@ def other_activations(score: Tensor) -> str:
 def _is_relu(node: Any) -> bool:
     name = _operation(node)
     if name in ("Clamp", "ClampMin"):
-        return getattr(node, "_saved_min", None) == 0 and getattr(node, "_saved_max", None) is None
+        least, most = getattr(node, "_saved_min", None), getattr(node, "_saved_max", None)
+        is_zero = not least.any() if isinstance(least, Tensor) else least == 0
+        return is_zero and most is None
     return name == "Relu"
 
 

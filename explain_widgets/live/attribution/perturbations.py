@@ -33,14 +33,13 @@ def occlusion(
         for place, value in asked.values.items()
         for level, is_last in occluded(value[0], sliding_window_shapes, strides)
     ]
-    maps: dict[Place, WindowMap] = {}
+    # Of every input from the start: what a step gives has the form of the last.
+    maps = {place: WindowMap(_map_of(asked.values[place][0], found)) for place, found, _ in work}
     steps = sum(len(found) for _, found, _ in work)
     done = 0
     for place, found, is_last in work:
         value = asked.values[place][0]
-        if place in maps:
-            maps[place].finer()
-        maps.setdefault(place, WindowMap(_map_of(value, found)))
+        maps[place].finer()
         size = asked.batches.size(gradients=False)
         for start in range(0, len(found), size):
             some = found[start : start + size]
