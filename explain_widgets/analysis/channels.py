@@ -193,7 +193,9 @@ def histogram(values: Tensor, borders: Tensor) -> Tensor:
     [1, 2]
     """
     flat = _floating(values).flatten()
-    flat = flat[~flat.isnan()]  # which no search expects
+    unknown = flat.isnan()  # which no search expects
+    if bool(unknown.any()):
+        flat = flat[~unknown]
     # On the CPU numpy sorts twenty times as fast.
     ordered = torch.from_numpy(np.sort(flat.numpy(force=True))) if flat.is_cpu else flat.sort()[0]
     places = torch.searchsorted(ordered, borders)
@@ -225,9 +227,11 @@ def strongest(channel: Tensor, count: int = 5) -> list[Position]:
     sizes = torch.where(flat.isfinite(), flat.abs(), -1)
     top = sizes.topk(min(count, len(flat)))
     places = top.indices[top.values >= 0]
-    index = torch.stack(torch.unravel_index(places, volume.shape), 1).tolist()
-    values = flat[places].tolist()
-    return [Position(value, *place) for value, place in zip(values, index, strict=True)]
+    _, height, width = volume.shape
+    return [
+        Position(value, place // (height * width), place // width % height, place % width)
+        for value, place in zip(flat[places].tolist(), places.tolist(), strict=True)
+    ]
 
 
 def _floating(values: Tensor) -> Tensor:

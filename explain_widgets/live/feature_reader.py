@@ -122,6 +122,7 @@ class FeatureReader:
         self._listed: dict[int, list[FeatureLayer]] = {}  # by the id of the layouts
         # The layouts that were asked for last: of which sample, and of which calls.
         self._latest: tuple[int, Calls, Layouts] | None = None
+        self._aligned: dict[tuple[str, str, Layout], Alignment] = {}  # of that sample's forward
         self._traced: dict[tuple[Shape, ...], dict[Spot, Traced]] = {}
         self._overwritten: set[Spot] = set()  # known to be written into after they were returned
 
@@ -173,10 +174,13 @@ class FeatureReader:
         call = self._call(layer, sample)
         name = pick_entry(call, entry).name
         found = self.layouts(sample).layout(call.name, name, layout)
-        args, kwargs = self._inputs(sample)
-        source = followed(flat_tensors((args, kwargs)))
-        traced = None if source is None else self._traces(sample, source).get((call.name, name))
-        return alignment_of(found, traced, source)
+        known = self._aligned.get((call.name, name, found))
+        if known is None:
+            source = followed(flat_tensors(self._inputs(sample)))
+            traced = None if source is None else self._traces(sample, source).get((call.name, name))
+            known = alignment_of(found, traced, source)
+            self._aligned[call.name, name, found] = known
+        return known
 
     def model_changed(self) -> None:
         """Told when the structure of the model is another."""
@@ -299,6 +303,7 @@ class FeatureReader:
                 return known
         known = self._layouts_of(sample, table)
         self._latest = sample, table.calls, known
+        self._aligned = {}
         return known
 
     def _layouts_of(self, sample: int, table: Table) -> Layouts:
