@@ -187,6 +187,18 @@ describe("moving a control", () => {
     await vi.waitFor(() => expect(kinds()).toEqual(["colormap"]));
   });
 
+  it("stays, also when the kernel echoes what was saved before it", async () => {
+    await show();
+    slide("Head", 3);
+    model.set("head", 5); // the echo of an earlier place
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(3));
+    await settled();
+    await vi.waitFor(() => expect(model.saved).toBe(1));
+    expect([slider("Head").value, model.traits.head]).toEqual(["3", 3]);
+    model.set("head", 5); // from Python
+    await vi.waitFor(() => expect(selectionDrawn().head).toBe(5));
+  });
+
   it("from Python moves the widget, several traits with one request", async () => {
     await show();
     const before = model.ofKind("head").length;

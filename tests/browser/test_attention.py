@@ -350,8 +350,10 @@ def test_a_dragged_slider_is_followed_without_a_backlog(shown, handler):
         page.page.mouse.move(x(position), y)
         time.sleep(max(0.0, started + (event + 1) * 0.02 - time.monotonic()))
     page.page.mouse.up()
+    # Where it was let go; events of the mouse may still be on their way.
+    expect(head).to_have_value(str(position))
+    wait_drawn(explorer, head=position)
     page.ready(explorer)  # nothing is on its way any more
-    wait_drawn(explorer, head=int(head.input_value()))
     log = page.page.evaluate("() => window.xwLog")
     moved, drawn = log["moved"], log["drawn"]
     last_moved, last_value = moved[-1]

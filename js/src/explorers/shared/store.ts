@@ -49,6 +49,8 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
   private moving = false;
   private traitsChanged = false;
   private unsaved: ReturnType<typeof setTimeout> | undefined;
+  /** Traits that have moved since the kernel was told. */
+  private readonly unsavedTraits = new Set<keyof S>();
   private calibration: ReturnType<typeof setTimeout> | undefined;
   private failure: { kind: string; asked: number } | null = null;
 
@@ -87,7 +89,7 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
       },
       options,
     );
-    for (const name of traits) this.follow(`change:${name}`, () => this.onTrait());
+    for (const name of traits) this.follow(`change:${name}`, () => this.onTrait(name));
     for (const name of ["sample_count", "colormaps", "can_append", ...watched]) {
       this.follow(`change:${name}`, () => this.update({}));
     }
@@ -168,6 +170,7 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
     for (const name of this.traits) {
       if (this.model.get(name) === next[name]) continue;
       this.model.set(name, next[name]);
+      this.unsavedTraits.add(name);
       changed = true;
     }
     this.moving = false;
@@ -230,11 +233,20 @@ export abstract class ExplorerStore<S extends SharedSelection, T extends SharedS
     if (this.unsaved === undefined) return;
     clearTimeout(this.unsaved);
     this.unsaved = undefined;
+    this.unsavedTraits.clear();
     this.model.save_changes();
   }
 
-  private onTrait(): void {
-    if (this.moving || this.traitsChanged) return;
+  private onTrait(name: keyof S & string): void {
+    if (this.moving) return;
+    if (this.unsavedTraits.has(name)) {
+      // The kernel's echo of what was saved before: the control has moved on, and stays.
+      this.moving = true;
+      this.model.set(name, this.state.selection[name]);
+      this.moving = false;
+      return;
+    }
+    if (this.traitsChanged) return;
     // Several traits set together arrive as several events: one request answers them all.
     this.traitsChanged = true;
     const began = performance.now();
