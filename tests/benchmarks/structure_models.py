@@ -133,9 +133,9 @@ MODELS: dict[str, Callable[[int], tuple[nn.Module, Any]]] = {
     "gpt2-xl": lambda tokens: _tokens(gpt2_xl(), tokens),
     "llama-32": lambda tokens: _tokens(llama(), tokens),
     "vit-base": lambda _: _images(vit()),
-    "mixture": lambda _: (
+    "mixture": lambda count: (
         nn.Sequential(*(Mixture(256, 8) for _ in range(6))),
-        torch.randn(1, 256, 256),
+        torch.randn(1, 2 * count, 256),  # twice as many: each expert sees a quarter of them
     ),
 }
 """By name: from how many tokens language models are given to a model and its input."""
