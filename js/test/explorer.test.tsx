@@ -139,9 +139,7 @@ describe("moving a control", () => {
     await settled();
     kernel.unread = [4];
     segment("log").click();
-    await vi.waitFor(() =>
-      expect(el.textContent).toContain("Hatched: computed once it is picked."),
-    );
+    await vi.waitFor(() => expect(el.textContent).toContain("Hatched: computed once it is picked."));
     const grid = el.querySelector('canvas[role="grid"]') as HTMLCanvasElement;
     grid.getBoundingClientRect = () => new DOMRect(0, 0, 120, 60);
     const point = (clientY: number) =>
