@@ -189,11 +189,7 @@ class Tracer(TorchFunctionMode):
         function = FUNCTIONS[func]
         if function is None:
             return func(*args, **kwargs)
-        # Written out, here and below: each call of a function costs a model's forward some
-        # microseconds, whose code is out of the caches.
-        inputs = self._among(args)
-        if kwargs:
-            inputs += self._among(kwargs.values())
+        inputs = self._inputs_of(args, kwargs)
         try:
             if function.hides and self._count is None:
                 with FlopCount() as count:
@@ -222,8 +218,7 @@ class Tracer(TorchFunctionMode):
         if isinstance(result, Tensor):
             # Nothing has happened where it is what was given: `x.contiguous()` of one that is.
             if not (function.may_hand_on and args and result is args[0]):
-                made = self._numbers.made(result, len(self._operations))
-                self._note(function.name, inputs, (made,), flops)
+                self._note(function.name, inputs, (self._made(result),), flops)
         elif function.name == "setitem":
             self._note(function.name, inputs, (self._made(args[0]),), flops)
         elif isinstance(result, (tuple, list)) and type(result) is not torch.Size:
@@ -277,8 +272,7 @@ class Tracer(TorchFunctionMode):
         return self._numbers.made(tensor, len(self._operations))
 
     def _note(self, name: str, inputs: list[int], outputs: tuple[int, ...], flops: int) -> None:
-        place = self._stack[-1] if self._stack else OUTSIDE
-        self._operations.append(Operation(name, place, tuple(inputs), outputs, flops))
+        self._operations.append(Operation(name, self.place, tuple(inputs), outputs, flops))
         if len(self._operations) >= MOST_OPERATIONS:
             self._is_on = False
 
