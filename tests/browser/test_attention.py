@@ -200,7 +200,7 @@ def test_the_quickstart_runs_and_its_head_slider_shows_each_head_exactly(lab, op
     expect(slider(explorer)).to_have_value("3")
     wait_drawn(explorer, head=3)
     expect_pixels(page, explorer, "log", sample=0, layer=2, head=3)
-    assert page.run("explorer.head, slider.value") == "(3, 3)"
+    page.run_until("explorer.head, slider.value", "(3, 3)")
     # the second explorer, on the digits model that was trained in the notebook
     wait_drawn(page.explorer(1), layer=0, head=0)
     assert not [line for line in page.console if "explain_widgets" in line and "rror" in line]
@@ -213,8 +213,9 @@ def test_arrow_keys_move_the_sliders_and_python_follows(shown):
         slider(explorer, name).press(key)
         expect(slider(explorer, name)).to_have_value(str(picked))
     wait_drawn(explorer, layer=1, head=8)
-    assert page.run("explorer.layer, explorer.layer_name, explorer.head") == (
-        "(1, 'encoder.layer.1.attention.self', 8)"
+    page.run_until(
+        "explorer.layer, explorer.layer_name, explorer.head",
+        "(1, 'encoder.layer.1.attention.self', 8)",
     )
     page.run("explorer.head = 'mean'; explorer.sample = 1; explorer.scale = 'row'")
     wait_drawn(explorer, sample=1, head="mean")
@@ -259,7 +260,7 @@ def test_a_head_is_picked_from_the_grid_by_mouse_and_keys(shown):
     grid.press("ArrowDown")
     grid.press("ArrowLeft")
     wait_drawn(explorer, layer=4, head=3)
-    assert page.run("explorer.layer, explorer.head") == "(4, 3)"
+    page.run_until("explorer.layer, explorer.head", "(4, 3)")
 
 
 def test_a_picked_token_tells_where_it_looks(shown):
@@ -267,7 +268,8 @@ def test_a_picked_token_tells_where_it_looks(shown):
     reading = explorer.get_by_label("Reading", exact=True)
     reading.get_by_text("street", exact=True).first.click()
     expect(reading.get_by_text(re.compile("From “street”"))).to_be_visible()
-    position = int(page.run("explorer.query"))
+    position = page.run("print([token.text for token in live.samples[0].tokens].index('street'))")
+    page.run_until("explorer.query", position)
     weights = json.loads(page.run(f"live.attention(2).weights(7)[{position}].tolist()"))
     strongest = sorted(weights, reverse=True)[:5]
     for weight in strongest:
@@ -280,7 +282,7 @@ def test_the_other_views_show_the_tokens(shown, view):
     explorer.get_by_role("radio", name=view).check(force=True)
     panel = explorer.get_by_label("Attention", exact=True)
     expect(panel.get_by_role("button", name=re.compile("street")).first).to_be_visible()
-    assert page.run("explorer.view") == f"'{view.lower()}'"
+    page.run_until("explorer.view", f"'{view.lower()}'")
 
 
 def test_all_heads_are_a_table_to_sort_and_a_grid_in_the_colours_of_a_statistic(shown):
@@ -297,7 +299,7 @@ def test_all_heads_are_a_table_to_sort_and_a_grid_in_the_colours_of_a_statistic(
     first.click()
     expect(first).to_have_attribute("aria-selected", "true")
     place = page.run(f"best = heads[{best}]; (best.layer_index, best.head, 'table')")
-    assert page.run("explorer.layer, explorer.head, explorer.view") == place
+    page.run_until("explorer.layer, explorer.head, explorer.view", place)
     explorer.get_by_role("grid", name="Statistics").press("ArrowDown")
     second = explorer.locator(".xw-table-body [role=row]").nth(1)
     expect(second).to_have_attribute("aria-selected", "true")
@@ -312,7 +314,7 @@ def test_all_heads_are_a_table_to_sort_and_a_grid_in_the_colours_of_a_statistic(
     middles = pixels[6::13, 6::13, :3].reshape(-1, 3)
     levels = quantise(entropy, entropy.min(), entropy.max())
     np.testing.assert_array_equal(middles, colour_table("Blues")[levels])
-    assert page.run("explorer.grid_by") == "'entropy'"
+    page.run_until("explorer.grid_by", "'entropy'")
 
 
 def test_a_new_sentence_is_shown(shown):
@@ -324,7 +326,7 @@ def test_a_new_sentence_is_shown(shown):
     reading = explorer.get_by_label("Reading", exact=True)
     expect(reading.get_by_text("bees", exact=True).first).to_be_visible()
     assert explorer.locator("b", has_text="bees").count() == 0  # text is never markup
-    assert page.run("explorer.sample == len(live.samples) - 1") == "True"
+    page.run_until("explorer.sample == len(live.samples) - 1", "True")
 
 
 @pytest.mark.parametrize("handler", ["as it is", "slowed to 50 ms"])
@@ -498,7 +500,7 @@ def test_a_patch_picked_on_a_photograph_lights_up_where_it_looks(show):
     overlay.click(position=place_on(photograph, 15.5 / 20, 10.5 / 13))
     position = 1 + 10 * 20 + 15
     wait_drawn(explorer, query=position)
-    assert page.run("explorer.query") == str(position)
+    page.run_until("explorer.query", str(position))
     row = np.array(json.loads(page.run(f"print(seen.attention(0).row(0, {position}).tolist())")))
     expected = (row[1:] / row[1:].max()).reshape(13, 20)
     pixels = page.pixels(overlay)
@@ -537,7 +539,7 @@ def test_two_heads_are_compared_side_by_side_and_as_a_difference(shown):
     slider(explorer, "Layer").press("ArrowRight")
     expect(mine).to_have_attribute("data-selection", re.compile('"layer":3,"head":6'))
     page.ready(explorer)
-    assert page.run("explorer.compared, explorer.layer, explorer.head") == "([0, 2, 7, 0], 3, 6)"
+    page.run_until("explorer.compared, explorer.layer, explorer.head", "([0, 2, 7, 0], 3, 6)")
     weights = both_weights(page, "live, 0, 3, 6", "live, 0, 2, 7")
     levels = weights_picture(weights, "linear").levels
     assert_cells(page, mine, levels[0], "Blues")
@@ -576,7 +578,7 @@ def test_ablated_heads_change_the_picture_and_are_put_back_with_one_click(shown)
     wait_drawn(explorer, layer=4, head=3)
     page.ready(explorer)
     page.run("out = [[2, 7, 'zero'], [2, 3, 'zero']]")
-    assert page.run("explorer.ablated == out") == "True"
+    page.run_until("explorer.ablated == out", "True")
     without = weights_of(page, "live.attention(4, 0, ablate=out).weights(3)")
     plain = weights_of(page, "live.attention(4, 0).weights(3)")
     assert np.abs(without - plain).max() > 1e-3
@@ -592,7 +594,7 @@ def test_ablated_heads_change_the_picture_and_are_put_back_with_one_click(shown)
     page.ready(explorer)
     expect(explorer.locator(".xw-grid .xw-crossed-out")).to_have_count(0)
     assert_cells(page, matrix(explorer), weights_picture(plain, "linear").levels, "Blues")
-    assert page.run("explorer.ablated") == "[]"
+    page.run_until("explorer.ablated", "[]")
 
 
 def test_sinks_are_hidden_and_tokens_grouped_into_words(shown):
@@ -635,7 +637,7 @@ def test_what_went_through_all_layers_is_a_layer_behind_the_last(shown):
         expect(explorer).to_contain_text(re.compile(name, re.IGNORECASE))
         weights = weights_of(page, f"live.attention({name!r}, 0).weights(3)")
         assert_cells(page, matrix(explorer), weights_picture(weights, "linear").levels, "Blues")
-    assert page.run("explorer.layer_name") == "'encoder.layer.2.attention.self'"  # no module
+    page.run_until("explorer.layer_name", "'encoder.layer.2.attention.self'")  # no module
 
 
 def test_gradient_times_attention_needs_a_target_and_follows_it(shown):

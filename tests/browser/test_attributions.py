@@ -113,7 +113,7 @@ def test_classes_and_methods_are_picked_and_the_map_is_exact(shown):
     second.click()
     expect(side.get_by_role("heading")).to_have_text(f"Input × gradient for “{name}”")
     page.ready(explorer)
-    assert page.run("explorer.target, explorer.method") == f"({index}, 'input_x_gradient')"
+    page.run_until("explorer.target, explorer.method", f"({index}, 'input_x_gradient')")
     wanted = f"live.attribute('input_x_gradient', 0, {index}).values[0, 0]"
     assert_map(page, side, numbers(page, wanted))
     explorer.get_by_role("slider", name="Sample").press("ArrowRight")
@@ -199,7 +199,7 @@ def test_an_option_is_set_and_a_method_that_cannot_be_used_says_why(shown):
     side = explorer.get_by_role("group", name="Attribution A")
     expect(side).to_contain_text("3 of 3 points")
     page.ready(explorer)
-    assert page.run("explorer.options") == "{'n_steps': 3}"
+    page.run_until("explorer.options", "{'n_steps': 3}")
     wanted = "live.attribute('integrated_gradients', n_steps=3).values[0, 0]"
     assert_map(page, side, numbers(page, wanted))
     page.run("explorer.options = {'n_steps': 0}")

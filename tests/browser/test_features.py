@@ -94,7 +94,7 @@ def test_the_mosaic_is_the_activation_pixel_by_pixel(shown):
     assert_drawn(page, explorer, maps_of(page, "live.activation('3')[0]"), range(16))
     explorer.get_by_role("slider", name="Sample").press("ArrowRight")
     page.ready(explorer)
-    assert page.run("explorer.sample") == "1"
+    page.run_until("explorer.sample", "1")
     assert_drawn(page, explorer, maps_of(page, "live.activation('3', 1)[0]"), range(16))
 
 
@@ -105,10 +105,10 @@ def test_gradients_layers_and_channels_are_picked_by_hand(shown):
     assert_drawn(page, explorer, maps_of(page, "live.gradient('3')[0]"), range(3))
     explorer.get_by_role("option", name="9, ", exact=True).click()
     page.ready(explorer)
-    assert page.run("explorer.channel") == "9"
+    page.run_until("explorer.channel", "9")
     explorer.get_by_role("listbox", name="Layers").get_by_text("6 × 24 × 24").first.click()
     page.ready(explorer)
-    assert page.run("explorer.layer_name, explorer.channel") == "('0', 5)"
+    page.run_until("explorer.layer_name, explorer.channel", "('0', 5)")
     assert_drawn(page, explorer, maps_of(page, "live.gradient('0')[0]"), range(6))
 
 
@@ -135,7 +135,7 @@ def test_a_muted_channel_shows_what_changes_and_is_put_back(shown):
     muted = explorer.get_by_role("region", name="Muted channels")
     expect(muted).to_contain_text("Cosine to original")
     expect(muted.locator(".xw-change tbody tr").first).to_be_visible()
-    assert page.run("explorer.muted") == "[['3', 0, 'zero']]"
+    page.run_until("explorer.muted", "[['3', 0, 'zero']]")
     muted.get_by_role("button", name="Put all back").click()
     expect(muted).to_have_count(0)
     assert page.run("json.dumps([p.sum().item() for p in model.parameters()])") == before
@@ -150,7 +150,7 @@ def test_what_maximises_a_channel_is_sought_and_can_be_stopped(shown):
     expect(section.get_by_role("button", name="Another seed")).to_be_visible()
     explorer.get_by_role("option", name="2, ", exact=True).click()  # the widget answers meanwhile
     page.ready(explorer)
-    assert page.run("explorer.channel") == "2"
+    page.run_until("explorer.channel", "2")
 
 
 READS = """
@@ -184,7 +184,7 @@ def test_entries_and_layouts_are_picked_by_hand(shown):
     assert_drawn(page, explorer, maps_of(page, "shown('cells', '0')"), range(12))
     explorer.get_by_label("Entry").select_option("1.0")  # the hidden states of a tuple in a tuple
     page.ready(explorer)
-    assert page.run("reading.entry") == "'1.0'"
+    page.run_until("reading.entry", "'1.0'")
     assert_drawn(page, explorer, maps_of(page, "shown('cells', '1.0')"), range(6))
     explorer.get_by_role("listbox", name="Layers").get_by_text("(model)").click()
     explorer.get_by_label("Entry").select_option("cell")  # of a dict
@@ -194,13 +194,13 @@ def test_entries_and_layouts_are_picked_by_hand(shown):
     explorer.get_by_label("Layout").select_option("channels_first")
     page.ready(explorer)
     expect(tiles(explorer)).to_have_count(7)
-    assert page.run("reading.map_layout") == "'channels_first'"
+    page.run_until("reading.map_layout", "'channels_first'")
     assert_drawn(page, explorer, maps_of(page, "shown('', 'out', 'channels_first')"), range(7))
     explorer.get_by_role("option", name="6, ", exact=True).click()
     page.ready(explorer)
     explorer.get_by_label("Layout").select_option("")
     page.ready(explorer)
-    assert page.run("reading.map_layout, reading.channel") == "('', 6)"
+    page.run_until("reading.map_layout, reading.channel", "('', 6)")
     assert_drawn(page, explorer, maps_of(page, "shown('', 'out')"), range(12))
     assert not [line for line in page.console if line.startswith(("error", "exception"))]
     page.run("reading.close()")

@@ -239,6 +239,6 @@ def test_a_forward_that_fails_is_told_with_its_shapes_and_the_table_stays(opened
     expect(explorer.locator(".xw-failure")).to_contain_text("linear of [1 × 64] and [10 × 100]")
     explorer.locator(".xw-failure").get_by_role("button", name="head").click()
     expect(row(explorer, "head")).to_have_attribute("aria-selected", "true")
-    assert opened.run("broken.layer_name") == "'head'"
+    opened.run_until("broken.layer_name", "'head'")
     opened.run("broken.close()")
     opened.delete_cells(index)
