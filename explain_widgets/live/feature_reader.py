@@ -230,6 +230,21 @@ class FeatureReader:
             raise GradientError(f"The target does not depend on the output of layer {spot[0]!r}.")
         return found[spot]
 
+    def has_activation(self, layer: int | str, sample: int, entry: int | str | None) -> bool:
+        """See `LiveModel.has_activation`."""
+        if sample not in self._tables:
+            return False
+        return self._store.get(("activation", sample, *self.spot(layer, sample, entry))) is not None
+
+    def has_gradient(
+        self, layer: int | str, sample: int, target: Target, entry: int | str | None
+    ) -> bool:
+        """See `LiveModel.has_gradient`."""
+        if sample not in self._tables:
+            return False
+        spot = self.spot(layer, sample, entry)
+        return self._store.get(("gradient", sample, kept_by(target), *spot)) is not None
+
     def gradients(self, sample: int, target: Target) -> dict[str, Tensor]:
         """By the names of calls, of their first entries of floating point, in one pass.
 

@@ -71,3 +71,29 @@ export function answer(kind: string, selection: object): Reply {
       return { content: {}, ...pack({}) };
   }
 }
+
+/** The same of three layers alike, each with the name of its channel; it knows what is read ahead. */
+export class FakeLayers {
+  revision = 1;
+
+  answer(kind: string, selection: object): Reply {
+    const { layer, known } = selection as { layer: number; known?: number };
+    const reply = answer(kind === "ahead" ? "maps" : kind, selection);
+    switch (kind) {
+      case "sample": {
+        const layers = [0, 1, 2].map((index) => ({ ...LAYER, name: `conv${index}` }));
+        return { ...reply, content: { ...SAMPLE, layers } };
+      }
+      case "maps":
+      case "ahead": {
+        const isKnown = known === this.revision;
+        if (kind === "maps" && isKnown) return { content: { unchanged: true }, ...pack({}) };
+        if (kind === "ahead" && !isKnown) return { content: { skipped: true }, ...pack({}) };
+        const channel = { ...CHANNEL, name: `channel of conv${layer}, revision ${this.revision}` };
+        return { ...reply, content: { ...reply.content, revision: this.revision, channel } };
+      }
+      default:
+        return reply;
+    }
+  }
+}

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import widget from "../src/explorers/features";
 import type { Request } from "../src/kernel/messages";
 import { stubCanvas } from "./canvas";
-import { answer } from "./fake-features";
+import { answer, FakeLayers } from "./fake-features";
 import { pack, type Reply } from "./fake-kernel";
 import { FakeModel } from "./fake-model";
 
@@ -40,6 +40,8 @@ async function show(answers: (kind: string, selection: object) => Reply = answer
 }
 
 const showGradient = () => (el.querySelector('input[value="gradient"]') as HTMLElement).click();
+/** Long enough for an answer. */
+const rest = () => new Promise((resolve) => setTimeout(resolve, 50));
 const ready = () =>
   vi.waitFor(() => expect(el.querySelector(".xw-explorer")?.getAttribute("data-state")).toBe("ready"));
 
@@ -124,5 +126,76 @@ describe("the feature explorer", () => {
       await vi.waitFor(() => expect(caption()).toBe(`${place} · 0.125`));
     }
     expect(model.ofKind("value")).toHaveLength(2);
+  });
+});
+
+describe("another layer", () => {
+  let layers: FakeLayers;
+  const named = () => el.querySelector(".xw-reading h3")?.textContent;
+  const names = () => [...el.querySelectorAll(".xw-layers [role=option]")] as HTMLElement[];
+  const ahead = () => model.ofKind("ahead").map(({ selection }) => (selection as { layer: number }).layer);
+  const press = (key: string) =>
+    el.querySelector(".xw-layers")?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+
+  async function showLayers(): Promise<void> {
+    layers = new FakeLayers();
+    await show((kind, selection) => layers.answer(kind, selection));
+  }
+
+  it("that is next to the picked one is drawn at once, from what was read ahead, and checked", async () => {
+    await showLayers();
+    await vi.waitFor(() => expect(ahead()).toEqual([1]));
+    await rest();
+    held.set("maps", []);
+    press("ArrowDown");
+    await vi.waitFor(() => expect(named()).toBe("Channel of conv1, revision 1"));
+    expect(model.ofKind("maps").at(-1)?.selection).toMatchObject({ layer: 1, known: 1 });
+    for (const send of held.get("maps") ?? []) send();
+    held.delete("maps");
+    // On in the direction that it came from; the one before is known.
+    await vi.waitFor(() => expect(ahead()).toEqual([1, 2]));
+    await ready();
+    expect(named()).toBe("Channel of conv1, revision 1");
+  });
+
+  it("is read ahead while the pointer rests on it", async () => {
+    await showLayers();
+    await vi.waitFor(() => expect(ahead()).toEqual([1]));
+    names()[2]?.dispatchEvent(new PointerEvent("pointerenter"));
+    await vi.waitFor(() => expect(ahead()).toEqual([1, 2]));
+    await rest();
+    held.set("maps", []);
+    names()[2]?.click();
+    await vi.waitFor(() => expect(named()).toBe("Channel of conv2, revision 1"));
+  });
+
+  it("that was read ahead of a changed model is shown as the model is", async () => {
+    await showLayers();
+    await vi.waitFor(() => expect(ahead()).toEqual([1]));
+    await rest();
+    layers.revision = 2;
+    press("ArrowDown");
+    await vi.waitFor(() => expect(named()).toBe("Channel of conv1, revision 2"));
+    held.set("maps", []);
+    press("ArrowUp"); // what is known of the old state is not drawn again
+    await rest();
+    expect(named()).toBe("Channel of conv1, revision 2");
+    for (const send of held.get("maps") ?? []) send();
+    await vi.waitFor(() => expect(named()).toBe("Channel of conv0, revision 2"));
+  });
+
+  it("that was drawn at once stays where an older answer comes after it", async () => {
+    await showLayers();
+    await vi.waitFor(() => expect(ahead()).toEqual([1]));
+    await rest();
+    held.set("maps", []);
+    names()[2]?.click(); // nobody has read this one
+    await vi.waitFor(() => expect(held.get("maps")).toHaveLength(1));
+    names()[1]?.click();
+    await vi.waitFor(() => expect(named()).toBe("Channel of conv1, revision 1"));
+    for (const send of held.get("maps") ?? []) send();
+    await rest();
+    expect(named()).toBe("Channel of conv1, revision 1");
+    expect(el.querySelector(".xw-view")?.textContent).toContain("conv1");
   });
 });

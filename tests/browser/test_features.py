@@ -112,6 +112,30 @@ def test_gradients_layers_and_channels_are_picked_by_hand(shown):
     assert_drawn(page, explorer, maps_of(page, "live.gradient('0')[0]"), range(6))
 
 
+def test_the_next_layer_is_there_at_once_and_as_the_model_is(shown):
+    """The neighbours of a layer are read ahead: not kept where they hold no longer."""
+    page, explorer = shown
+    layers = explorer.get_by_role("listbox", name="Layers")
+    layers.focus()
+    page.page.wait_for_timeout(1000)  # enough to read ahead
+    page.clear_measures()
+    layers.press("ArrowDown")
+    (measured,) = page.wait_measures(1, "maps")[:1]
+    assert measured.detail["ahead"]
+    page.ready(explorer)
+    assert_drawn(page, explorer, maps_of(page, "live.activation('4')[0]"), range(16))
+    page.page.wait_for_timeout(1000)
+    layers.focus()
+    page.run("with torch.no_grad(): model[3].weight.neg_()")
+    try:
+        layers.press("ArrowUp")
+        page.ready(explorer)
+        page.page.wait_for_timeout(200)
+        assert_drawn(page, explorer, maps_of(page, "live.activation('3')[0]"), range(16))
+    finally:
+        page.run("with torch.no_grad(): model[3].weight.neg_()")
+
+
 def test_a_chart_follows_what_is_picked_by_hand(shown):
     page, explorer = shown
     page.run("import time\nchart = explorer.chart('histogram')\nchart")

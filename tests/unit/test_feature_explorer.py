@@ -342,14 +342,71 @@ def test_no_second_forward_for_another_layer_channel_or_order(
     talk: Conversation, explorer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talk.ask("maps", page())
+    runs = counted_runs(explorer, monkeypatch)
+    for layer, order in ((0, "mean"), (2, "maximum"), (3, "index")):
+        talk.ask("maps", page(layer=layer, order=order))
+    assert runs == []
+
+
+def test_a_page_that_was_read_ahead_is_confirmed_until_the_model_changes(
+    talk: Conversation, explorer: Any, model: Any
+) -> None:
+    known = talk.ask("maps", page())[0]["revision"]
+    asked = page(layer=2, channel=3, known=known)
+    ahead, arrays = talk.ask("ahead", asked)
+    assert ahead["channel"]["name"] == "channel 3"
+    assert talk.ask("maps", asked)[0] == {"unchanged": True}
+    model.conv2.weight.data *= -1
+    assert talk.ask("ahead", asked)[0] == {"skipped": True}
+    fresh, changed = talk.ask("maps", asked)
+    assert fresh["revision"] > known
+    maps = explorer.live.activation("conv2", 1)[0].numpy()
+    np.testing.assert_array_equal(changed["maps"], signed_picture(maps).levels)
+    assert (changed["maps"] != arrays["maps"]).any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"show": "gradient"},
+        {"order": "activation_x_gradient"},
+        {"order": "variance"},
+        {"muted": [["conv1", 0, "zero"]]},
+    ],
+)
+def test_nothing_is_read_ahead_that_takes_a_run(
+    talk: Conversation, explorer: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    talk.ask("sample", {"sample": 1})
+    known = talk.ask("maps", page())[0]["revision"]
+    runs = counted_runs(explorer, monkeypatch)
+    asked = page(layer=2, known=known, **changes)
+    assert talk.ask("ahead", asked)[0] == {"skipped": True}
+    assert runs == []
+    if "gradient" in str(changes):
+        # One backward reads the gradients of all layers.
+        talk.ask("maps", {**asked, "layer": 0, "known": -1})
+        runs.clear()
+        content, arrays = talk.ask("ahead", asked)
+        assert (content["channels"], runs) == (10, [])
+        again = talk.ask("maps", {**asked, "known": -1})[1]
+        assert all((arrays[name] == again[name]).all() for name in again)
+
+
+def test_what_depends_on_samples_is_answered_anew(talk: Conversation, explorer: Any) -> None:
+    known = talk.ask("maps", page())[0]["revision"]
+    for changes in ({"order": "variance"}, {"muted": [["conv1", 0, "mean"]]}):
+        content, _ = talk.ask("maps", page(layer=2, known=known, **changes))
+        assert content["channels"] == 10
+
+
+def counted_runs(explorer: Any, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     runs: list[object] = []
     run = explorer.live._runner.run
     monkeypatch.setattr(
         explorer.live._runner, "run", lambda *a, **k: (runs.append(a), run(*a, **k))[1]
     )
-    for layer, order in ((0, "mean"), (2, "maximum"), (3, "index")):
-        talk.ask("maps", page(layer=layer, order=order))
-    assert runs == []
+    return runs
 
 
 class Reads(nn.Module):

@@ -181,6 +181,40 @@ class FeatureQuestions(Answering):
         with self._reading():
             return self._features.gradient(layer, sample, target, entry)
 
+    def has_activation(
+        self, layer: int | str, sample: int = 0, entry: int | str | None = None
+    ) -> bool:
+        """Whether `activation` answers from what is kept, without running the model.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.ReLU(), torch.randn(2, 4))
+        >>> live.has_activation(""), live.activation("").shape, live.has_activation("")
+        (False, torch.Size([1, 4]), True)
+        """
+        with self._reading():
+            return self._features.has_activation(layer, sample, entry)
+
+    def has_gradient(
+        self,
+        layer: int | str,
+        sample: int = 0,
+        target: Target = None,
+        entry: int | str | None = None,
+    ) -> bool:
+        """Whether `gradient` answers from what is kept, without running the model.
+
+        Examples
+        --------
+        >>> import torch, explain_widgets as xw
+        >>> live = xw.LiveModel(torch.nn.Linear(4, 3), torch.randn(2, 4))
+        >>> live.gradient("", target=1).shape, live.has_gradient("", target=2)
+        (torch.Size([1, 3]), False)
+        """
+        with self._reading():
+            return self._features.has_gradient(layer, sample, target, entry)
+
     def filters(self, layer: int | str, sample: int = 0) -> Filters:
         """The weights of a convolution or linear layer, laid out for pictures.
 

@@ -87,13 +87,41 @@ class FeatureAnswers(MapsAnswers):
         """A page of maps, pooled to the pixels they are drawn with, and the order of all.
 
         With ``channel`` in the selection also that one of them closely, as `answer_channel`: what
-        changes both is one request, one reply and one drawing.
+        changes both is one request, one reply and one drawing. Where the browser has them already,
+        read from the revision ``known``, and nothing has changed since: no more than that.
         """
+        if self._is_known(selection):
+            yield Reply({"unchanged": True})
+            return
         scores: Tensor | None = None
         if selection["order"] == "variance" and selection.get("show") != "filters":
             for found in self.reader.variance_steps(self.reader.of(selection)):
                 scores = found
                 yield None
+        yield self._maps(selection, scores)
+
+    def answer_ahead(self, selection: dict[str, Any]) -> Reply:
+        """As `answer_maps`, for a layer that may be looked at next: only of what is there."""
+        with self._live.reading():
+            # Of a model that is another by now nothing is read for nothing.
+            if self._is_known(selection):
+                of = self.reader.of(selection)
+                if self.reader.is_there(of, selection["order"]):
+                    return self._maps(selection)
+        return Reply({"skipped": True})
+
+    def _is_known(self, selection: dict[str, Any]) -> bool:
+        """Whether the model is in the state that the browser knows, and maps depend on no more.
+
+        The variance, and the means that channels are muted to, are of the samples read so far.
+        """
+        if "known" not in selection or selection["order"] == "variance" or selection.get("muted"):
+            return False
+        with self._live.reading():
+            return bool(selection["known"] == self._live.revision)
+
+    def _maps(self, selection: dict[str, Any], scores: Tensor | None = None) -> Reply:
+        """``scores``: the variances, where channels are ordered by them."""
         with self._live.reading():
             shown = _Shown(self.reader, selection)
             reply = self._page(shown, selection, scores)
@@ -102,10 +130,9 @@ class FeatureAnswers(MapsAnswers):
                 channel = self._channel(shown, selection)
                 reply.content["channel"] = channel.content
                 reply.arrays |= channel.arrays
-        yield reply
+        return reply
 
     def _page(self, shown: _Shown, selection: dict[str, Any], scores: Tensor | None) -> Reply:
-        """``scores``: the variances, where channels are ordered by them."""
         of, maps, order = shown.of, shown.maps, selection["order"]
         if scores is None:
             scores = self.reader.scores(of, order, shown.volume)

@@ -182,6 +182,16 @@ class MapReader:
             return f"filter {channel}"
         return self.layout(of).channel_name(channel)
 
+    def is_there(self, of: MapsOf, order: Order) -> bool:
+        """Whether maps are sure to be shown in this order without running the model."""
+        if of.show == "filters" or order == "variance" or of.muted:
+            return False
+        entry = of.entry or None
+        if not self._live.has_activation(of.layer, of.sample, entry):
+            return False
+        needs_gradient = of.show != "activation" or order == "activation_x_gradient"
+        return not needs_gradient or self._live.has_gradient(of.layer, of.sample, of.target, entry)
+
     def scores(self, of: MapsOf, order: Order, volume: Tensor) -> Tensor:
         """(channels,): the number by which each channel of its `volume` is ordered.
 

@@ -3,7 +3,7 @@ import { Picker } from "../../controls/picker";
 import { ColourBar } from "../../marks/colour-bar";
 import { HeadGrid } from "../../marks/head-grid";
 import { FLAT, flatCells } from "../../marks/mosaic";
-import type { Place } from "./ahead";
+import type { Place } from "./next-heads";
 import { ablatedPlaces } from "./selection";
 import { columnOf, type HeadTable, headTitle, levelsOf, rangeOf, rowOf, textOf, WEIGHTS } from "./statistics";
 import type { AttentionStore } from "./store";

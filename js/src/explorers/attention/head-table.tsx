@@ -1,7 +1,7 @@
 import { useMemo, useRef } from "preact/hooks";
 import { useUniqueId } from "../../controls/use-unique-id";
 import { ROW, rowAfter, type TableColumn, TableHeader, useInSight, useScrolled } from "../shared/table";
-import type { Place } from "./ahead";
+import type { Place } from "./next-heads";
 import {
   decimalsOf,
   type HeadTable,

@@ -1,7 +1,7 @@
 import type { Token } from "../../marks/tokens";
 import { LARGEST_SIDE, length, requestWindow, type Span, suffices, type Window } from "../../marks/viewport";
 import type { How } from "../shared/change";
-import type { Place } from "./ahead";
+import type { Place } from "./next-heads";
 import type {
   Ablated,
   Direction,

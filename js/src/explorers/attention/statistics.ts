@@ -3,7 +3,7 @@ import type { Answer } from "../../kernel/connection";
 import { NOT_FINITE, STRONGEST } from "../../marks/colour";
 import { exact, short } from "../../marks/numbers";
 import type { Sort } from "../shared/table";
-import type { Place } from "./ahead";
+import type { Place } from "./next-heads";
 import type { Layer, Selection } from "./types";
 
 /** One statistic of heads. */

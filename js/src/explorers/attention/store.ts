@@ -4,11 +4,12 @@ import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import type { Window } from "../../marks/viewport";
+import { Ahead, AnswerCache } from "../shared/ahead";
 import type { Change, How } from "../shared/change";
 import { ExplorerStore, offered } from "../shared/store";
 import { sortedAnew } from "../shared/table";
-import { Ahead, HeadCache, type Place } from "./ahead";
 import { clampCompared, contentOf, isComparing, OtherSide, otherOf, otherPlace } from "./comparison";
+import { NextHeads, type Place } from "./next-heads";
 import { pictureOf } from "./picture";
 import {
   around,
@@ -57,8 +58,9 @@ const SHOWN_KINDS = [
 /** The attention explorer without its looks. */
 export class AttentionStore extends ExplorerStore<Selection, State> {
   private readonly weights = new WeightCache();
-  private readonly heads = new HeadCache();
-  private readonly ahead: Ahead;
+  private readonly heads = new AnswerCache<HeadSelection>();
+  private readonly ahead: Ahead<HeadSelection>;
+  private readonly nextHeads = new NextHeads();
   private readonly other: OtherSide;
   private revision: number | null = null;
   /** Numbers of the latest `head` request, and of the one whose picture is drawn. */
@@ -96,8 +98,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     this.ahead = new Ahead({
       isIdle: () => this.isIdle(),
       kernelBusy: this.kernelBusy,
-      layers: () => this.readable()?.content.layers ?? [],
-      selectionOf: (place) => this.aheadSelection(place),
+      next: () => this.nextSelections(),
       isKnown: (selection) => this.heads.has(selection),
       read: (selection, done) => this.readAhead(selection, done),
     });
@@ -154,7 +155,8 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
 
   /** The pointer rests on a head: it may be picked next. */
   point(place: Place | null): void {
-    this.ahead.point(place);
+    this.nextHeads.pointed = place;
+    if (place !== null) this.ahead.hint();
   }
 
   stop(): void {
@@ -438,7 +440,7 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
   private noteMove({ layer, head }: HeadSelection): void {
     const last = this.state.picture?.selection;
     if (typeof last?.head !== "number" || (last.layer === layer && last.head === head)) return;
-    this.ahead.leave({ layer: last.layer, head: last.head });
+    this.nextHeads.before = { layer: last.layer, head: last.head };
   }
 
   /** null: only the revision is noted. */
@@ -492,14 +494,18 @@ export class AttentionStore extends ExplorerStore<Selection, State> {
     return picture !== null && !picture.partial && !busy && lost === null;
   }
 
-  /** What to ask for to show another head where this one is looked at; null place: this one. */
-  private aheadSelection(place: Place | null): HeadSelection | null {
+  /** What to ask for to show heads that may be picked next where this one is looked at. */
+  private nextSelections(): HeadSelection[] {
     const here = this.readable();
-    const layer = place === null ? here?.layer : here?.content.layers[place.layer];
-    if (here === null || layer === undefined || isComparing(here.selection)) return null;
+    if (here === null || isComparing(here.selection)) return [];
+    const { selection, content } = here;
     const { window, page } = this.state;
-    const needed = neededWindow(layer, here.selection.view, keepWindow(window, layer), page);
-    return headSelection({ ...here.selection, ...place }, layer, needed);
+    return this.nextHeads.after(selection, content.layers).flatMap((place) => {
+      const layer = content.layers[place.layer];
+      if (layer === undefined) return [];
+      const needed = neededWindow(layer, selection.view, keepWindow(window, layer), page);
+      return [headSelection({ ...selection, ...place }, layer, needed)];
+    });
   }
 
   private readAhead(selection: HeadSelection, done: () => void): void {

@@ -58,6 +58,7 @@ function Layers({ store }: { store: FeatureStore }) {
         aria-label="Layers: click or arrow keys pick one"
         tabIndex={0}
         onKeyDown={step}
+        onPointerLeave={() => store.point(null)}
       >
         {layers.map((layer, index) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
@@ -68,6 +69,7 @@ function Layers({ store }: { store: FeatureStore }) {
             aria-selected={index === selection.layer}
             class={index === selection.layer ? "xw-on" : ""}
             title={`${layer.type} · ${layer.words}`}
+            onPointerEnter={() => store.point(index)}
             onClick={(event) => lost === null && store.pickLayer(index, event)}
           >
             <span>{layer.name || "(model)"}</span>

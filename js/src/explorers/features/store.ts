@@ -1,8 +1,10 @@
 import { type Arrays, pick } from "../../kernel/arrays";
 import type { Answer, ConnectionOptions } from "../../kernel/connection";
+import { afterPaint, measure } from "../../kernel/measure";
 import type { WidgetModel } from "../../kernel/model";
 import type { Transport } from "../../kernel/transport";
 import { pagesOf } from "../../marks/map-layout";
+import { Ahead, AnswerCache } from "../shared/ahead";
 import type { Change, How } from "../shared/change";
 import { ExplorerStore } from "../shared/store";
 import type {
@@ -48,6 +50,22 @@ function channelsOf(layer: Layer | undefined, selection: Selection): number {
   return picked?.channels ?? layer.channels;
 }
 
+/** A request for maps, without what the browser knows already. */
+type AskedPage = Pick<Selection, (typeof PLACE)[number] | "order" | "scale"> & {
+  from: number;
+  count: number;
+  size: number[];
+  channel?: number;
+};
+
+const anotherLayer = (layer: number) => ({ layer, entry: "", map_layout: "", slice: 0 });
+
+/** Which layers may be picked next, the likeliest first: after a step one more of its kind. */
+function nextLayers(now: number, before: number | null, count: number): number[] {
+  const neighbours = before === now + 1 ? [now - 1, now + 1] : [now + 1, now - 1];
+  return neighbours.filter((layer) => layer >= 0 && layer < count);
+}
+
 /** The feature explorer without its looks. */
 export class FeatureStore extends ExplorerStore<Selection, State> {
   private inView = FIRST_VIEW;
@@ -56,6 +74,13 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   /** The search was given up: what is still on its way is its last picture. */
   private givenUp = false;
   private acrossTimer: ReturnType<typeof setTimeout> | undefined;
+  /** First pages with their channel, all of one revision of the model. */
+  private readonly known = new AnswerCache<AskedPage>();
+  private revision: number | null = null;
+  private readonly ahead: Ahead<AskedPage>;
+  /** The layer that was looked at before, and that which the pointer is at. */
+  private before: number | null = null;
+  private pointed: number | null = null;
 
   constructor(model: WidgetModel, transport: Transport, options: ConnectionOptions = {}) {
     const initial = {
@@ -70,10 +95,18 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       read: new Map<string, number>(),
     };
     super(model, transport, TRAITS, SHOWN_KINDS, initial, options);
+    this.ahead = new Ahead({
+      isIdle: () => this.isIdle(),
+      kernelBusy: this.kernelBusy,
+      next: () => this.nextPages(),
+      isKnown: (asked) => this.known.has(asked),
+      read: (asked, done) => this.readAhead(asked, done),
+    });
   }
 
   override close(): void {
     clearTimeout(this.acrossTimer);
+    this.ahead.close();
     super.close();
   }
 
@@ -93,7 +126,13 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
 
   /** Another layer: what was picked of the old one is not of this one. */
   pickLayer(layer: number, event?: Event): void {
-    this.move({ layer, entry: "", map_layout: "", slice: 0 }, event);
+    this.move(anotherLayer(layer), event);
+  }
+
+  /** The pointer rests on a layer: it may be picked next. */
+  point(layer: number | null): void {
+    this.pointed = layer;
+    if (layer !== null) this.ahead.hint();
   }
 
   howMuted(layer: string, channel: number): How | null {
@@ -197,12 +236,14 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
       this.askSample(began);
       return;
     }
+    if (differs("layer")) this.before = old.layer;
     if (differs(...PLACE, "order", "scale")) this.askMaps(began);
     else if (differs("channel")) this.askChannel(began);
     if (differs("layer", "entry", "map_layout", "slice", "channel")) this.askAcrossSoon();
   }
 
   protected override forget(): void {
+    this.known.clear();
     this.update({ sheet: null, across: null });
   }
 
@@ -223,8 +264,8 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   }
 
   /** Where in the model a request looks, and at what. */
-  private place() {
-    const { content, selection } = this.state;
+  private place(selection: Selection = this.state.selection) {
+    const { content } = this.state;
     const { layer, entry, map_layout, slice, show, target, muted } = this.clamped({
       ...selection,
       sample: content?.sample ?? selection.sample,
@@ -275,24 +316,93 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   }
 
   private askPage(from: number, count: number, began: number, withChannel = false): void {
-    const { layer, picked } = this;
+    const { layer } = this;
     if (layer === null) return;
-    const { show, order, scale } = this.state.selection;
-    const { width, height } = this.inView;
-    const key = this.sheetKey();
-    this.asked = `${from} ${key}`;
-    const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
-    const size = [Math.ceil(height * ratio), Math.ceil(width * ratio)];
-    const asked = { ...this.place(), order, scale, from, count, size };
-    const channelKey = this.channelKey();
-    this.ask("maps", withChannel ? { ...asked, channel: picked } : asked, began, (answer) => {
-      const { channel = null, ...content } = answer.content as MapsContent & { channel?: ChannelContent };
-      const sheet = this.pageRead(answer, content, key, { layer, show, order, scale });
-      const one = withChannel ? this.channelRead(channel, answer.arrays, picked, channelKey) : {};
-      this.update({ sheet, ...one });
+    const { selection } = this.state;
+    const asked = this.page(selection, from, count, withChannel);
+    const keys = { sheet: this.sheetKey(), channel: this.channelKey() };
+    this.asked = `${from} ${keys.sheet}`;
+    const draw = (answer: Answer) => this.drawPage(answer, { ...selection, layer }, asked.channel, keys);
+    // What was read ahead is drawn at once, and the kernel asked whether it still holds.
+    const known = this.known.get(asked);
+    if (known !== null) {
+      draw(known);
+      const { bytes, milliseconds } = known;
+      afterPaint(() => measure("maps", began, { bytes, milliseconds, ahead: true }));
+    }
+    this.ask("maps", known === null ? asked : { ...asked, known: this.revision }, began, (answer) => {
+      if (!("unchanged" in answer.content)) {
+        this.keepPage(asked, answer);
+        draw(answer);
+      }
       this.askMissing(performance.now());
       this.calibrateOnce();
+      this.ahead.begin();
     });
+  }
+
+  /** What to ask for to show a page of maps, and the picked channel with it. */
+  private page(at: Selection, from: number, count: number, withChannel: boolean): AskedPage {
+    const { order, scale } = at;
+    const { width, height } = this.inView;
+    const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
+    const size = [Math.ceil(height * ratio), Math.ceil(width * ratio)];
+    const asked = { ...this.place(at), order, scale, from, count, size };
+    return withChannel ? { ...asked, channel: this.channelAt(at) } : asked;
+  }
+
+  private drawPage(
+    answer: Answer,
+    of: Sheet["asked"],
+    channel: number | undefined,
+    keys: { sheet: string; channel: string },
+  ): void {
+    const { channel: one = null, ...content } = answer.content as MapsContent & { channel?: ChannelContent };
+    const { layer, show, order, scale } = of;
+    const sheet = this.pageRead(answer, content, keys.sheet, { layer, show, order, scale });
+    const read = channel === undefined ? {} : this.channelRead(one, answer.arrays, channel, keys.channel);
+    // An older answer may come after another place that was drawn from what is known.
+    const now = this.sheetKey();
+    const isOld = keys.sheet !== now && this.state.sheet?.key === now;
+    this.update(isOld ? read : { sheet, ...read });
+  }
+
+  private keepPage(asked: AskedPage, answer: Answer): void {
+    const { revision } = answer.content as MapsContent;
+    if (revision !== this.revision) this.known.clear();
+    this.revision = revision;
+    if (asked.channel !== undefined) this.known.set(asked, answer);
+  }
+
+  private isIdle(): boolean {
+    const { sheet, busy, lost } = this.state;
+    return sheet !== null && !busy && lost === null;
+  }
+
+  /** What to ask for to show layers that may be picked next. */
+  private nextPages(): AskedPage[] {
+    const { selection, content } = this.state;
+    const next = nextLayers(selection.layer, this.before, content?.layers.length ?? 0);
+    const layers = this.pointed === null || this.pointed === selection.layer ? next : [this.pointed, ...next];
+    return layers.map((layer) =>
+      this.page(this.clamped({ ...selection, ...anotherLayer(layer) }), 0, this.sizeOfPage(), true),
+    );
+  }
+
+  private readAhead(asked: AskedPage, done: () => void): void {
+    const { revision } = this;
+    this.connection.ask(
+      "ahead",
+      { ...asked, known: revision },
+      {
+        answer: (answer) => {
+          // It would take a forward, or the model has changed meanwhile.
+          if ("skipped" in answer.content || revision !== this.revision) return;
+          this.known.set(asked, answer);
+          done();
+        },
+      },
+    );
   }
 
   private pageRead(answer: Answer, content: MapsContent, key: string, asked: Sheet["asked"]): Sheet {
@@ -316,22 +426,25 @@ export class FeatureStore extends ExplorerStore<Selection, State> {
   }
 
   /** The picked channel, if the layer has so many. */
-  private get picked(): number {
-    const { selection } = this.state;
-    return this.layer === null ? 0 : clamp(selection.channel, channelsOf(this.layer, selection));
+  private channelAt(at: Selection): number {
+    const layer = this.state.content?.layers[at.layer];
+    return layer === undefined ? 0 : clamp(at.channel, channelsOf(layer, at));
   }
 
   private channelKey(): string {
-    return JSON.stringify({ ...this.place(), channel: this.picked, scale: this.state.selection.scale });
+    const { selection } = this.state;
+    const channel = this.channelAt(selection);
+    return JSON.stringify({ ...this.place(), channel, scale: selection.scale });
   }
 
   private askChannel(began: number): void {
     if (this.layer === null) return;
-    const { picked } = this;
-    const { scale } = this.state.selection;
+    const { selection } = this.state;
+    const { scale } = selection;
+    const channel = this.channelAt(selection);
     const key = this.channelKey();
-    this.ask("channel", { ...this.place(), channel: picked, scale }, began, ({ arrays, content }) => {
-      this.update(this.channelRead(content as ChannelContent, arrays, picked, key));
+    this.ask("channel", { ...this.place(), channel, scale }, began, ({ arrays, content }) => {
+      this.update(this.channelRead(content as ChannelContent, arrays, channel, key));
     });
   }
 
