@@ -310,6 +310,9 @@ class Runner:
         numbers = {t.dtype for t in given if t.is_floating_point() or t.dtype == torch.uint8}
         if len(own) == 1 and numbers and not numbers <= own:
             said += f"; its own numbers are {_name(*own)}: pass samples of this type"
+        # As of images and of tokens with a second one; of grey images it is that of the channel.
+        if any(tensor.ndim in (3, 5) and tensor.shape[:2] == (1, 1) for tensor in given):
+            said += "; samples are given a batch axis: pass them without one of their own"
         return f"{said}."
 
     def _call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -321,6 +321,8 @@ def test_a_wrong_input_shape_is_named() -> None:
         (torch.ones(2, WIDTH).double(), r"\(1, 8\) float64; its own numbers are float32: pass sam"),
         (torch.ones(2, WIDTH, dtype=torch.uint8), r"\(1, 8\) uint8; its own numbers are float32"),
         ((torch.ones(2, WIDTH), torch.ones(2, 3).long()), r"\(1, 8\) float32, \(1, 3\) int64\.$"),
+        ([torch.ones(1, 5)] * 2, r"\(1, 1, 5\) float32; samples are given a batch axis: pass them"),
+        ([torch.ones(1, 5, 6)] * 2, r"\(1, 1, 5, 6\) float32\.$"),
     ],
 )
 def test_what_a_failing_model_was_called_with_is_said(samples: Any, said: str) -> None:
