@@ -39,7 +39,7 @@ from explain_widgets.live.twin import (
 Call: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Calls the module that is lent, for its positional and its named arguments."""
 
-Gradients: TypeAlias = Literal["none", "activations", "parameters"]
+Gradients: TypeAlias = Literal["none", "activations", "parameters", "training"]
 
 
 _SHOWN = 4  # tensors that an error lists
@@ -159,7 +159,8 @@ class Runner:
         wanted
             What is recorded; None: nothing, the plain path without a single hook.
         gradients
-            Whether the run is differentiable, and by what.
+            Whether the run is differentiable, and by what: all ``"parameters"``, or for
+            ``"training"`` those that ask for a gradient.
         then
             Called with the finished run while its graph is alive.
 
@@ -353,7 +354,7 @@ class Runner:
         Stand-ins share memory with the parameters (copies for a snapshot); for gradients by
         parameters all of them ask for one, also those that the user has frozen.
         """
-        if gradients != "parameters" and not snapshot:
+        if gradients not in ("parameters", "training") and not snapshot:
             yield {}
             return
         if any(parameter.is_meta for parameter in module.parameters()):

@@ -9,12 +9,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from explain_widgets.live.errors import GradientError, RunError, TargetError
+from explain_widgets.live.errors import (
+    GradientError,
+    NeedsHomeThreadError,
+    RunError,
+    TargetError,
+)
 from explain_widgets.live.modules import named_tensors
 from explain_widgets.live.recorder import Wanted
 from explain_widgets.live.runs import Run
 from explain_widgets.live.store import Store
 from explain_widgets.live.structure.backward import CallSpans, backward_trace
+from explain_widgets.live.structure.costs import BackwardCosts, backward_costs
 from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.held import HeldMemory
 from explain_widgets.live.structure.summary import Summary
@@ -58,22 +64,54 @@ class StructureReader:
         self._store = store
         self._keep_scores = keep_scores
 
-    def trace(self, sample: int, backward: bool, statistics: bool) -> Trace:
+    def trace(self, sample: int, backward: bool, statistics: bool, target: Target = None) -> Trace:
         """See `LiveModel.trace`."""
-        key = ("trace", sample, backward, statistics)
+        of = kept_by(target) if backward else ""
+        key = ("trace", sample, backward, statistics, of)
         kept: Trace | None = self._store.get(key)
-        if kept is not None:
+        if kept is not None and of is not None:
             return kept
         trace = self._traced(sample, backward, statistics)
+        if backward and trace.failure is None:
+            self._add_backward(trace, sample, target)
         # A forward that fails would fail again, unless what it lacked was memory.
-        if trace.failure is None or trace.failure.type not in _OUT_OF_MEMORY:
+        lacked_memory = trace.failure is not None and trace.failure.type in _OUT_OF_MEMORY
+        if of is not None and not lacked_memory:
             self._store.put(key, trace, trace.nbytes)
         return trace
 
-    def summary(self, sample: int, backward: bool, depth: int | None) -> Summary:
+    def summary(
+        self, sample: int, backward: bool, depth: int | None, target: Target = None
+    ) -> Summary:
         """See `LiveModel.summary`."""
         modules = [(path, type(one).__name__) for path, one in self._module().named_modules()]
-        return Summary(self.trace(sample, backward, statistics=False), modules, depth)
+        return Summary(self.trace(sample, backward, False, target), modules, depth)
+
+    def _add_backward(self, trace: Trace, sample: int, target: Target) -> None:
+        """Run a backward, by parameters that stand in for the model's own, and note its costs."""
+        spans = CallSpans()
+        found: list[BackwardCosts] = []
+
+        def differentiate(run: Run) -> None:
+            scalar = self._target(run.output, target, sample)
+            asked = {id(one): one for one in run.parameters.values() if one.requires_grad}
+            found.append(backward_costs(scalar, spans, list(asked.values())))
+
+        try:
+            self._run(
+                sample, Wanted(watcher=spans), "training", differentiate, self._inputs(sample)
+            )
+        except NeedsHomeThreadError:
+            raise
+        except Exception as error:  # noqa: BLE001 (functions of the model's own raise anything)
+            trace.note = "; ".join(part for part in (trace.note, f"no backward: {error}") if part)
+            return
+        costs = found[-1]
+        trace.backward_flops = costs.flops
+        for call in trace.calls:
+            cost = costs.calls.get(call.name)
+            if cost is not None:
+                call.backward_flops, call.backward_seconds = cost.flops, cost.seconds
 
     def _traced(self, sample: int, backward: bool, statistics: bool) -> Trace:
         inputs = self._inputs(sample)

@@ -23,7 +23,8 @@ from explain_widgets.live.structure.graph import StructureGraph
 
 CLASSES = ["cat", "dog", "emu"]
 OVERLAYS = [
-    "", "parameters", "flops", "seconds", "memory", "deviation", "gradient", "dead", "nonfinite",
+    "", "parameters", "flops", "seconds", "backward_flops", "backward_seconds", "memory",
+    "deviation", "gradient", "dead", "nonfinite",
 ]  # fmt: skip
 
 
@@ -224,6 +225,25 @@ def test_memory_is_what_a_backward_keeps(talk: Conversation, explorer: Any) -> N
     assert content["label"] == "memory kept for the backward"
     assert numbers == held
     assert numbers[""] > numbers["relu"] > 0
+
+
+def test_overlays_of_a_backward_are_of_the_picked_target(talk: Conversation, explorer: Any) -> None:
+    explorer.target = 1
+    for name in ("backward_flops", "backward_seconds"):
+        _, numbers = coloured(talk, name, target=1)
+        rows = explorer.live.summary(backward=True, target=1).rows
+        used = {row.name: getattr(row, name) for row in rows if row.is_used}
+        assert {key: numbers[key] for key in used} == pytest.approx(used)
+        assert numbers[""] > 0
+    assert numbers["conv1"] > 0
+
+
+def test_without_a_backward_it_is_said_why(model: nn.Module, images: Tensor) -> None:
+    explorer, talk = explored(model.requires_grad_(False), images)
+    content, numbers = coloured(talk, "backward_flops")
+    assert "no backward: The target depends on no parameter" in content["note"]
+    assert all(np.isnan(number) for number in numbers.values())
+    explorer.close()
 
 
 def test_memory_of_a_frozen_model_is_that_of_its_outputs(model: nn.Module, images: Tensor) -> None:

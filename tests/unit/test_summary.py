@@ -149,6 +149,24 @@ def test_memory_for_the_backward_when_it_is_asked_for() -> None:
     assert "held for the backward" in str(summary)
 
 
+def test_the_backward_has_columns_where_it_is_asked_for() -> None:
+    live = LiveModel(Parts(), X)
+    assert "back" not in str(live.summary())
+    summary = live.summary(backward=True, target=1)
+    lines = str(summary).splitlines()
+    assert lines[1].split()[-5:] == ["FLOPs", "back", "Time", "back", "Kept"]
+    trace = live.trace(backward=True, target=1)
+    rows = {row.name: row for row in summary.rows}
+    assert summary.rows[0].backward_flops == trace.backward_flops > 0
+    parts = [rows["layers.0"], rows["layers.1"]]
+    assert rows["layers"].backward_flops == sum(row.backward_flops for row in parts)
+    assert rows["layers"].backward_seconds == pytest.approx(
+        sum(row.backward_seconds for row in parts)
+    )
+    assert rows["never"].backward_flops == 0
+    assert "of the backward" in str(summary)
+
+
 def test_a_failure_stands_below_the_table() -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 6), nn.Linear(7, 2))
     text = str(LiveModel(model, X).summary())

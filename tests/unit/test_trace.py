@@ -34,12 +34,13 @@ def traced(forward: Callable[..., Any], *inputs: Tensor, **options: Any) -> Trac
     return LiveModel(Model(), tuple(tensor[None] for tensor in inputs)).trace(**options)
 
 
-def language_model(layers: int = 2) -> Any:
+def language_model(layers: int = 2, attention: str = "sdpa") -> Any:
     """GPT-2, small, whose last layer shares its weight with the first."""
     from transformers import GPT2LMHeadModel
 
     config = small_config("gpt2")
     config.n_layer = layers
+    config._attn_implementation = attention
     return GPT2LMHeadModel(config).eval()
 
 
@@ -379,6 +380,118 @@ def test_memory_held_for_the_backward() -> None:
     assert (plain.held, plain.backward) == (0, False)
     model.requires_grad_(False)
     assert LiveModel(model, X).trace(backward=True).held == 0
+
+
+def counted_backward(model: nn.Module, inputs: Any, pick: Any) -> int:
+    """As torch's own counter counts a backward of the user's own."""
+    output = model(**inputs) if isinstance(inputs, dict) else model(inputs)
+    with FlopCounterMode(display=False) as count:
+        pick(output).backward()
+    model.zero_grad()
+    return count.get_total_flops()
+
+
+def test_a_backward_counts_what_training_computes() -> None:
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3, stride=2), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(6 * 5 * 5, 4)),
+    )
+    x = torch.randn(1, 3, 13, 13)
+    trace = LiveModel(model, x).trace(backward=True, target=2)
+    expected = counted_backward(model, x, lambda output: output[0, 2])
+    assert (trace.backward_flops, trace.note) == (expected, "")
+    flops = {call.name: call.flops for call in trace.calls}
+    back = {call.name: call.backward_flops for call in trace.calls}
+    # By the weights, and by the input where that comes from a parameter.
+    assert back == {**dict.fromkeys(flops, 0), "": expected} | {
+        "0": flops["0"], "2": 2 * flops["2"], "5": 2 * flops["5"],
+    }  # fmt: skip
+    assert all(call.backward_seconds > 0 for call in trace.calls)
+    assert trace.calls[0].backward_seconds <= trace.backward_seconds
+    assert LiveModel(model, x).trace().backward_flops == 0
+
+
+def test_frozen_layers_take_no_part_in_a_backward() -> None:
+    model = nn.Sequential(nn.Linear(WIDTH, 6), nn.Linear(6, 5), nn.Linear(5, 4))
+    model[0].requires_grad_(False)
+    model[1].bias.requires_grad_(False)
+    trace = LiveModel(model, X).trace(backward=True)
+    back = {call.name: call.backward_flops for call in trace.calls}
+    flops = {call.name: call.flops for call in trace.calls}
+    assert (back["0"], back["1"], back["2"]) == (0, flops["1"], 2 * flops["2"])
+    frozen = LiveModel(model.requires_grad_(False), X).trace(backward=True)
+    assert frozen.backward_flops == 0
+    assert "no backward: The target depends on no parameter" in frozen.note
+
+
+def test_a_backward_of_plain_attention_is_that_of_torchs_counter() -> None:
+    model = language_model(attention="eager")
+    inputs = inputs_of(model)
+    trace = LiveModel(model, inputs).trace(backward=True, target=3)
+    expected = counted_backward(model, inputs, lambda output: output.logits[0, -1, 3])
+    assert trace.backward_flops == expected
+    # The kernel on CPUs, which that counter leaves out, computes the scores anew.
+    fused = LiveModel(language_model(), inputs).trace(backward=True, target=3)
+    scores = sum(call.flops for call in fused.calls if call.name.endswith("attn"))
+    assert expected < fused.backward_flops < expected + scores
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_backward_through_a_recurrent_layer_counts(kind: type[nn.RNNBase]) -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Linear(WIDTH, 7)
+            self.cells = kind(7, 6, batch_first=True, bidirectional=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.cells(self.embed(x))[0][:, -1]
+
+    trace = LiveModel(Reads().eval(), X).trace(backward=True)
+    by_name = {call.name: call for call in trace.calls}
+    # The two matrices, each by itself and by what goes into it; of that the first state is zero
+    # and asks for nothing, and of the other direction a single step is looked at.
+    whole = 2 * by_name["cells"].flops
+    assert whole / 4 < by_name["cells"].backward_flops <= whole
+
+
+def test_no_backward_is_no_failure() -> None:
+    class Breaks(torch.autograd.Function):
+        @staticmethod
+        def forward(_context: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(_context: Any, gradient: Tensor) -> Tensor:
+            raise ValueError(f"no gradient of {tuple(gradient.shape)}")
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(WIDTH, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = Breaks.apply(self.linear(x))
+            return result
+
+    trace = LiveModel(Model(), X).trace(backward=True)
+    assert trace.failure is None
+    assert (trace.held, trace.backward_flops) == (0, 0)
+    assert "no backward: no gradient of (1, 5, 4)" in trace.note
+    out_of_range = LiveModel(nn.Linear(WIDTH, 4), X).trace(backward=True, target=9)
+    assert "no backward: " in out_of_range.note
+
+
+def test_a_backward_leaves_no_gradient_and_no_hook() -> None:
+    model = nn.Sequential(nn.Linear(WIDTH, 6), nn.Linear(6, 4))
+    model[0].weight.grad = torch.ones(6, WIDTH)
+    hidden = torch.ones(4, requires_grad=True)
+    live = LiveModel(model, X, forward=lambda model, x: model(x) * hidden)
+    assert live.trace(backward=True).backward_flops > 0
+    assert bool((model[0].weight.grad == 1).all())
+    assert hidden.grad is None
+    assert [p.grad for p in model.parameters()][1:] == [None] * 3
+    assert not any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
 
 
 def test_memory_that_is_held_is_what_training_holds() -> None:

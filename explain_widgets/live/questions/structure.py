@@ -23,7 +23,13 @@ class StructureQuestions(Answering):
         with self._reading():
             return self._table(sample).rows
 
-    def trace(self, sample: int = 0, backward: bool = False, statistics: bool = False) -> Trace:
+    def trace(
+        self,
+        sample: int = 0,
+        backward: bool = False,
+        statistics: bool = False,
+        target: Target = None,
+    ) -> Trace:
         """What one forward does: operations, the tensors between them, the calls of modules.
 
         Parameters
@@ -31,9 +37,14 @@ class StructureQuestions(Answering):
         sample
             Which sample.
         backward
-            Run it so that a backward could follow, and count the memory kept for that.
+            Run it so that a backward can follow, and count the memory kept for that. Another run
+            is differentiated by the parameters that ask for gradients: its FLOPs and seconds are
+            noted by the calls whose forward made autograd's functions. No gradient is kept.
         statistics
             Measure the output of every call of a module (`TensorStatistics`).
+        target
+            What the backward is of, as in `gradient`; where it cannot be told or differentiated,
+            ``note`` says why.
 
         Returns
         -------
@@ -49,10 +60,15 @@ class StructureQuestions(Answering):
         [('linear', '0', 24), ('relu', '1', 0)]
         """
         with self._reading():
-            return self._structure.trace(sample, backward, statistics)
+            return self._structure.trace(sample, backward, statistics, target)
 
     def summary(
-        self, sample: int = 0, *, backward: bool = False, depth: int | None = None
+        self,
+        sample: int = 0,
+        *,
+        backward: bool = False,
+        depth: int | None = None,
+        target: Target = None,
     ) -> Summary:
         """The layer table: shapes, parameters, FLOPs, time and memory of every module.
 
@@ -60,7 +76,7 @@ class StructureQuestions(Answering):
 
         Parameters
         ----------
-        sample, backward
+        sample, backward, target
             As in `trace`.
         depth
             How deep the text goes; None: all of it.
@@ -73,7 +89,7 @@ class StructureQuestions(Answering):
         (15, 24)
         """
         with self._reading():
-            return self._structure.summary(sample, backward, depth)
+            return self._structure.summary(sample, backward, depth, target)
 
     def forward_graph(self, sample: int = 0) -> StructureGraph:
         """The graph of `trace` as boxes within boxes, repeated blocks as one.

@@ -129,7 +129,7 @@ class _Reader:
     def read(self, scalar: Tensor) -> Trace:
         """The trace of a scalar's backward."""
         assert scalar.grad_fn is not None
-        functions, leaves = _functions(scalar.grad_fn)
+        functions, leaves = functions_from(scalar.grad_fn)
         self._tensors.append(
             TracedTensor((), scalar.dtype, scalar.device, "input", OUTSIDE, "target")
         )
@@ -213,7 +213,7 @@ class _Reader:
                 self._spans.calls[call.parent].held += call.held
 
 
-def _functions(root: Node) -> tuple[list[Node], Counter[Node]]:
+def functions_from(root: Node) -> tuple[list[Node], Counter[Node]]:
     """The functions from a root on in the order of a backward, and how often leaves are met."""
     found, leaves, waiting = {root: None}, Counter[Node](), [root]
     place = 0

@@ -3,7 +3,8 @@
 As ``torch.utils.flop_counter`` counts them: 2 for a multiplication with its addition, in matrix
 products, convolutions and attention, all others 0. Most calls are counted by the shapes they were
 given. Only those that may hide such operations are looked into below Python, which costs more; the
-fused attention on CPUs is counted there as well, which torch's counter leaves out.
+fused attention on CPUs and fused recurrent layers are counted there as well, which torch's counter
+leaves out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils.flop_counter import flop_registry, sdpa_flop
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
 from explain_widgets.live.dispatch import DispatchMode
 
@@ -135,6 +136,14 @@ def _recurrent_cell(args: Arguments, _kwargs: dict[str, Any], _result: Any) -> i
     return sum(2 * rows * value.numel() for value in args[2:4])
 
 
+def _recurrent_backward(inputs: Tensor, *args: Any, **_kwargs: Any) -> int:
+    """Of a whole recurrent layer: by its inputs and by its weights as much as its forward."""
+    # cuDNN takes a list of all weights, oneDNN two weights and two biases.
+    weights = args[0] if isinstance(args[0], (tuple, list)) else args[:2]
+    steps = inputs.numel() // max(1, inputs.shape[-1])
+    return sum(4 * steps * weight.numel() for weight in weights if weight.ndim == 2)
+
+
 _FORMULAS: dict[str, Formula] = {
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "vdot"), _product(0, "input", "self")),
@@ -152,6 +161,9 @@ _FORMULAS: dict[str, Formula] = {
 _REGISTRY: dict[Any, Any] = {
     **flop_registry,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    torch.ops.aten.mkldnn_rnn_layer_backward: _recurrent_backward,
+    torch.ops.aten._cudnn_rnn_backward: _recurrent_backward,
 }
 
 

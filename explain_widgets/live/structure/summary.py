@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from explain_widgets.live.modules import Shape
 from explain_widgets.live.structure.trace import OUTSIDE, ModuleCall, StoredTensor, Trace
@@ -42,6 +42,8 @@ class SummaryRow:
         Of what came out, all calls together.
     held
         Bytes kept for the backward; 0 where none was asked for.
+    backward_flops, backward_seconds
+        Of the backward through all calls; 0 where none was asked for.
     """
 
     name: str
@@ -59,6 +61,8 @@ class SummaryRow:
     bytes: int
     output_bytes: int
     held: int
+    backward_flops: int
+    backward_seconds: float
 
     @property
     def is_used(self) -> bool:
@@ -179,12 +183,30 @@ def _row(
         trainable=sum(one.numel for one in parameters if one.trainable),
         buffers=sum(one.numel for one in buffers),
         share=count / total,
-        flops=sum(call.flops for call in outer),
-        seconds=sum(call.seconds for call in outer),
         bytes=sum(one.bytes for one in (*parameters, *buffers)),
         output_bytes=sum(tensor.bytes for tensor in outputs),
-        held=sum(call.held for call in outer),
+        **_sums(outer),
     )
+
+
+class _Sums(TypedDict):
+    """What all calls of a module have together."""
+
+    flops: int
+    seconds: float
+    held: int
+    backward_flops: int
+    backward_seconds: float
+
+
+def _sums(calls: Sequence[ModuleCall]) -> _Sums:
+    return {
+        "flops": sum(call.flops for call in calls),
+        "seconds": sum(call.seconds for call in calls),
+        "held": sum(call.held for call in calls),
+        "backward_flops": sum(call.backward_flops for call in calls),
+        "backward_seconds": sum(call.backward_seconds for call in calls),
+    }
 
 
 def _is_inside(trace: Trace, call: ModuleCall, path: str) -> bool:
@@ -219,18 +241,15 @@ def _below(
 def _fill_containers(rows: dict[str, SummaryRow], trace: Trace) -> None:
     """What is never called itself (a list of layers) has what is called from outside of it."""
     waiting = {path for path, row in rows.items() if not row.calls}
-    sums = {path: [0, 0.0, 0] for path in waiting}
+    inside: dict[str, list[ModuleCall]] = {path: [] for path in waiting}
     for call in trace.calls:
         parent = trace.calls[call.parent].path if call.parent != OUTSIDE else None
         around = set() if parent is None else set(_above(parent))
         for path in _above(call.path):
             if path in waiting and path not in around:
-                total = sums[path]
-                total[0] += call.flops
-                total[1] += call.seconds
-                total[2] += call.held
-    for path, (flops, seconds, held) in sums.items():
-        rows[path] = replace(rows[path], flops=int(flops), seconds=seconds, held=int(held))
+                inside[path].append(call)
+    for path, calls in inside.items():
+        rows[path] = replace(rows[path], **_sums(calls))
 
 
 def _in_order(paths: Sequence[str], first: dict[str, int]) -> list[str]:
@@ -257,16 +276,21 @@ def _in_order(paths: Sequence[str], first: dict[str, int]) -> list[str]:
 _HEADERS = (
     "Layer (type: name)", "Input", "Output", "Params", "%", "FLOPs", "Time", "Memory", "Trainable",
 )  # fmt: skip
+_BACKWARD_HEADERS = "FLOPs back", "Time back", "Kept"
 
 
 def _lines(summary: Summary) -> Iterator[str]:
     depth = summary._depth
     rows = [row for row in summary.rows if depth is None or row.depth <= depth]
+    backward = summary.trace.backward
     table = [
-        _HEADERS,
-        *(_cells(row, branch) for row, branch in zip(rows, _tree(rows), strict=True)),
+        _HEADERS + (_BACKWARD_HEADERS if backward else ()),
+        *(
+            _cells(row, branch) + (_backward_cells(row) if backward else ())
+            for row, branch in zip(rows, _tree(rows), strict=True)
+        ),
     ]
-    widths = [max(len(line[column]) for line in table) for column in range(len(_HEADERS))]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rule = "=" * (sum(widths) + 2 * (len(widths) - 1))
     for number, line in enumerate(table):
         if number < 2:
@@ -311,6 +335,14 @@ def _cells(row: SummaryRow, branch: str) -> tuple[str, ...]:
     )
 
 
+def _backward_cells(row: SummaryRow) -> tuple[str, ...]:
+    return (
+        quantity(row.backward_flops) if row.backward_flops else "–",
+        f"{1e3 * row.backward_seconds:.2f} ms" if row.backward_seconds else "–",
+        byte_size(row.held) if row.held else "–",
+    )
+
+
 def _trainable(row: SummaryRow) -> str:
     if not row.parameters:
         return "–"
@@ -333,8 +365,16 @@ def _totals(summary: Summary) -> Iterator[str]:
         f"Parameters: {summary.parameters:,} ({quantity(summary.parameters)}), trainable "
         f"{summary.trainable:,}, frozen {frozen:,}; shared ones counted once"
     )
-    yield f"FLOPs: {quantity(trace.flops)} (a multiplication with its addition counts 2)"
-    yield f"Time in modules: {1e3 * trace.seconds:.2f} ms"
+    flops, seconds = (
+        (
+            f", of the backward {quantity(trace.backward_flops)}",
+            f", of the backward through them {1e3 * trace.backward_seconds:.2f} ms",
+        )
+        if trace.backward
+        else ("", "")
+    )
+    yield f"FLOPs: {quantity(trace.flops)}{flops} (a multiplication with its addition counts 2)"
+    yield f"Time in modules: {1e3 * trace.seconds:.2f} ms{seconds}"
     held = f", held for the backward {byte_size(trace.held)}" if trace.backward else ""
     yield (
         f"Memory: parameters and buffers {byte_size(weights)}, tensors made by operations, views "

@@ -98,6 +98,8 @@ class ModuleCall:
     held
         Bytes that were kept for the backward in it and in what it called, each memory counted where
         it was kept first; 0 where no backward was asked for.
+    backward_flops, backward_seconds
+        Of the backward through it and through what it called; 0 where none was run.
     statistics
         Of the first tensor of floating point that came out, where they were asked for.
     settings
@@ -114,6 +116,8 @@ class ModuleCall:
     own_seconds: float = 0.0
     flops: int = 0
     held: int = 0
+    backward_flops: int = 0
+    backward_seconds: float = 0.0
     statistics: TensorStatistics | None = None
     settings: tuple[Any, ...] = ()
 
@@ -194,6 +198,8 @@ class Trace:
         Of the model, each once however often it is shared; also those that were not used.
     backward
         Whether it was run in a way that a backward could follow: ``held`` of the calls counts.
+    backward_flops
+        Floating-point operations of that backward, by the parameters that ask for gradients.
     failure
         Why it broke off; None: it did not. All that is here is what ran until then.
     note
@@ -216,6 +222,7 @@ class Trace:
         failure: Failure | None = None,
         note: str = "",
         begins: str = "input",
+        backward_flops: int = 0,
     ) -> None:
         self.operations = tuple(operations)
         self.tensors = tuple(tensors)
@@ -224,6 +231,7 @@ class Trace:
         self.buffers = tuple(buffers)
         self.inputs = tuple(inputs)
         self.backward = backward
+        self.backward_flops = backward_flops
         self.failure = failure
         self.note = note
         self.begins = begins
@@ -241,6 +249,11 @@ class Trace:
     def seconds(self) -> float:
         """Seconds in modules, all calls from outside together."""
         return sum(call.seconds for call in self.calls if call.parent == OUTSIDE)
+
+    @property
+    def backward_seconds(self) -> float:
+        """Seconds of the backward through all calls from outside together."""
+        return sum(call.backward_seconds for call in self.calls if call.parent == OUTSIDE)
 
     @property
     def held(self) -> int:

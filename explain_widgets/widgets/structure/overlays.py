@@ -69,6 +69,21 @@ _ALL = (
         log=True,
     ),
     Overlay(
+        "backward_flops",
+        "FLOPs of backward",
+        "Floating-point operations of the target's backward through a module and those below, by "
+        "the parameters that ask for gradients.",
+        "FLOPs",
+        log=True,
+    ),
+    Overlay(
+        "backward_seconds",
+        "time of backward",
+        "Seconds of the target's backward through a module and those below, all its calls.",
+        "s",
+        log=True,
+    ),
+    Overlay(
         "memory",
         "memory",
         "Bytes that a module and those below keep for a backward; of a model without gradients, "
@@ -163,8 +178,9 @@ def overlay_steps(live: LiveModel, name: str, sample: int, target: Target) -> It
 
 def _read(live: LiveModel, name: str, sample: int, target: Target) -> Coloured:
     summary = live.summary(sample)
-    if name == "memory":
-        return _of_memory(summary, live.summary(sample, backward=True))
+    if name in ("memory", "backward_flops", "backward_seconds"):
+        backward = live.summary(sample, backward=True, target=target)
+        return _of_memory(summary, backward) if name == "memory" else _of_backward(backward, name)
     if name == "gradient":
         return _of_gradients(summary.rows, live.gradient_norms(sample, target))
     if name not in ("deviation", "nonfinite"):
@@ -188,6 +204,13 @@ def _of_memory(summary: Summary, backward: Summary) -> Coloured:
         return Coloured(values, "memory kept for the backward")
     values = _numbers(row.output_bytes if row.calls else math.nan for row in summary.rows)
     return Coloured(values, "memory of outputs", "nothing is kept for a backward")
+
+
+def _of_backward(backward: Summary, name: str) -> Coloured:
+    """Summaries of one model have the same rows."""
+    if backward.trace.backward_flops or backward.trace.backward_seconds:
+        return _of_table(backward.rows, name)
+    return Coloured(_numbers(math.nan for _ in backward.rows), note=backward.trace.note)
 
 
 def _of_deviations(rows: list[SummaryRow], trace: Trace) -> Coloured:

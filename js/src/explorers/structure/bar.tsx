@@ -2,6 +2,7 @@ import { Picker } from "../../controls/picker";
 import { Segmented } from "../../controls/segmented";
 import { TextBox } from "../../controls/text-box";
 import { ClassPicker, ColourPicker, SampleSlider } from "../shared/controls";
+import { OF_TARGET } from "./overlay";
 import type { StructureStore } from "./store";
 import type { OverlayName, View } from "./types";
 
@@ -15,7 +16,7 @@ const VIEWS = [
 function Target({ store }: { store: StructureStore }) {
   const { content, selection, lost } = store.state;
   const { target, view, overlay, graph } = selection;
-  const isUsed = view === "values" || overlay === "gradient" || (view === "graph" && graph === "backward");
+  const isUsed = view === "values" || OF_TARGET.has(overlay) || (view === "graph" && graph === "backward");
   if (content === null || !isUsed || (content.classes.length === 0 && target === null)) return null;
   return (
     <ClassPicker

@@ -40,6 +40,8 @@ const TEXTS: Record<Exclude<OverlayName, "">, (value: number) => string> = {
   parameters: quantity,
   flops: quantity,
   seconds: duration,
+  backward_flops: quantity,
+  backward_seconds: duration,
   memory: bytes,
   deviation: digits,
   gradient: digits,
@@ -48,7 +50,21 @@ const TEXTS: Record<Exclude<OverlayName, "">, (value: number) => string> = {
 };
 
 /** Overlays whose numbers are written with their unit, or bear its name. */
-const WITH_UNIT = new Set<OverlayName>(["flops", "seconds", "memory", "dead"]);
+const WITH_UNIT = new Set<OverlayName>([
+  "flops",
+  "seconds",
+  "backward_flops",
+  "backward_seconds",
+  "memory",
+  "dead",
+]);
+
+/** Overlays of a backward: of what is picked as its target. */
+export const OF_TARGET: ReadonlySet<OverlayName> = new Set<OverlayName>([
+  "gradient",
+  "backward_flops",
+  "backward_seconds",
+]);
 
 /** Ends of the scale: the smallest and largest finite numbers, on a logarithmic one of those above zero. */
 function rangeOf({ values, log }: OverlayAnswer): [number, number] | null {

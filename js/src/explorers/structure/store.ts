@@ -5,7 +5,7 @@ import { copyText } from "../shared/clipboard";
 import { ExplorerStore } from "../shared/store";
 import { type Sort, sortedAnew } from "../shared/table";
 import { readBackward, readDead, readOverlay, readSpectra, readStructure, readValues } from "./answers";
-import { type Overlay, overlayOf } from "./overlay";
+import { OF_TARGET, type Overlay, overlayOf } from "./overlay";
 import { foundNames, moduleOf, parentsOf, rowsByName } from "./rows";
 import type { OverlayAnswer, Rows, Selection, State, Target } from "./types";
 
@@ -15,8 +15,6 @@ const TRAITS = [
 ] as const;
 /** Kinds whose answers the user waits for. */
 const SHOWN_KINDS = ["structure", "overlay", "values", "backward", "colormap"];
-/** Overlays that depend on what is differentiated. */
-const NEEDS_TARGET = new Set(["gradient"]);
 const COPIED = { text: "The table was copied as text.", csv: "The table was copied as CSV." };
 const REFUSED =
   "The browser did not let the table be copied: print(explorer.summary()) in a cell shows the same text.";
@@ -178,7 +176,7 @@ export class StructureStore extends ExplorerStore<Selection, State> {
       return;
     }
     const { overlay } = next;
-    if (differs("overlay") || (NEEDS_TARGET.has(overlay) && differs("target"))) this.askOverlay(began);
+    if (differs("overlay") || (OF_TARGET.has(overlay) && differs("target"))) this.askOverlay(began);
     if (differs("view", "layer_name", "target")) this.askValues(began);
     if (differs("view", "graph", "target")) this.askBackward(began);
   }

@@ -9,6 +9,8 @@ export type OverlayName =
   | "parameters"
   | "flops"
   | "seconds"
+  | "backward_flops"
+  | "backward_seconds"
   | "memory"
   | "deviation"
   | "gradient"
