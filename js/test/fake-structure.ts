@@ -60,6 +60,7 @@ const TOTALS: Totals = {
 const OVERLAYS: StructureContent["overlays"] = [
   { name: "", label: "none", definition: "" },
   { name: "flops", label: "FLOPs", definition: "Floating-point operations" },
+  { name: "backward_seconds", label: "Time of backward", definition: "Seconds of the backward" },
   { name: "deviation", label: "Output deviation", definition: "Standard deviation of what comes out" },
   { name: "gradient", label: "Gradient norm", definition: "L2 norm of d target / d output" },
   { name: "dead", label: "Dead share", definition: "Share of channels that are zero for all samples" },

@@ -252,16 +252,19 @@ describe("overlays", () => {
     expect(names().slice(-2)).toEqual(["the model", "unused"]);
   });
 
-  it("of gradients follow the target; others do not ask again", async () => {
-    await show({ overlay: "gradient" });
-    await pickIn("Target", "0");
-    expect(model.ofKind("overlay").at(-1)?.selection).toMatchObject({ overlay: "gradient", target: 0 });
-    await pickIn("Colour by", "deviation");
-    const before = model.ofKind("overlay").length;
-    model.set("target", 1);
-    await redrawn();
-    expect(model.ofKind("overlay")).toHaveLength(before);
-  });
+  it.each(["gradient", "backward_seconds"])(
+    "of %s follow the target; others do not ask again",
+    async (overlay) => {
+      await show({ overlay });
+      await pickIn("Target", "0");
+      expect(model.ofKind("overlay").at(-1)?.selection).toMatchObject({ overlay, target: 0 });
+      await pickIn("Colour by", "deviation");
+      const before = model.ofKind("overlay").length;
+      model.set("target", 1);
+      await redrawn();
+      expect(model.ofKind("overlay")).toHaveLength(before);
+    },
+  );
 
   it("that take long show how far they are and can be stopped", async () => {
     held = ["overlay"];
