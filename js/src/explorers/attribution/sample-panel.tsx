@@ -47,7 +47,7 @@ function About({ store }: { store: AttributionStore }) {
   const { costs, selection } = store.state;
   if (method === null || selection.show === "parameters") return null;
   return (
-    <div>
+    <div class="xw-about">
       <h3>{method.title}</h3>
       <p>{method.definition}</p>
       <p class="xw-note">{method.source}</p>
