@@ -44,8 +44,7 @@ class Clock:
 
     def settle(self) -> None:
         """Wait until all that was added is known."""
-        if self._pending:
-            self._pending[-1][2].synchronize()
         for timed, started, ended in self._pending:
+            ended.synchronize()  # of several devices each has its own
             timed.seconds += started.elapsed_time(ended) / 1000
         self._pending.clear()

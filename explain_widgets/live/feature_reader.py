@@ -240,7 +240,7 @@ class FeatureReader:
         self, layer: int | str, sample: int, target: Target, entry: int | str | None
     ) -> bool:
         """See `LiveModel.has_gradient`."""
-        if sample not in self._tables:
+        if layer == "input" or sample not in self._tables:
             return False
         spot = self.spot(layer, sample, entry)
         return self._store.get(("gradient", sample, kept_by(target), *spot)) is not None

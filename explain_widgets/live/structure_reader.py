@@ -24,7 +24,7 @@ from explain_widgets.live.structure.costs import BackwardCosts, backward_costs
 from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.held import HeldMemory
 from explain_widgets.live.structure.summary import Summary
-from explain_widgets.live.structure.trace import Trace
+from explain_widgets.live.structure.trace import Backward, Trace
 from explain_widgets.live.structure.tracer import Tracer
 from explain_widgets.live.targets import Target, kept_by
 
@@ -64,31 +64,36 @@ class StructureReader:
         self._store = store
         self._keep_scores = keep_scores
 
-    def trace(self, sample: int, backward: bool, statistics: bool, target: Target = None) -> Trace:
+    def trace(
+        self, sample: int, backward: Backward, statistics: bool, target: Target = None
+    ) -> Trace:
         """See `LiveModel.trace`."""
-        of = kept_by(target) if backward else ""
+        of = kept_by(target) if backward is True else ""
         key = ("trace", sample, backward, statistics, of)
         kept: Trace | None = self._store.get(key)
         if kept is not None and of is not None:
             return kept
-        trace = self._traced(sample, backward, statistics)
-        if backward and trace.failure is None:
-            self._add_backward(trace, sample, target)
-        # A forward that fails would fail again, unless what it lacked was memory.
-        lacked_memory = trace.failure is not None and trace.failure.type in _OUT_OF_MEMORY
-        if of is not None and not lacked_memory:
+        trace = self._traced(sample, bool(backward), statistics)
+        failed = "" if trace.failure is None else trace.failure.type
+        if backward is True and not failed:
+            failed = self._add_backward(trace, sample, target)
+        # What fails would fail again, unless what it lacked was memory.
+        if of is not None and failed not in _OUT_OF_MEMORY:
             self._store.put(key, trace, trace.nbytes)
         return trace
 
     def summary(
-        self, sample: int, backward: bool, depth: int | None, target: Target = None
+        self, sample: int, backward: Backward, depth: int | None, target: Target = None
     ) -> Summary:
         """See `LiveModel.summary`."""
         modules = [(path, type(one).__name__) for path, one in self._module().named_modules()]
         return Summary(self.trace(sample, backward, False, target), modules, depth)
 
-    def _add_backward(self, trace: Trace, sample: int, target: Target) -> None:
-        """Run a backward, by parameters that stand in for the model's own, and note its costs."""
+    def _add_backward(self, trace: Trace, sample: int, target: Target) -> str:
+        """Run a backward, by parameters that stand in for the model's own, and note its costs.
+
+        Returns the class of the exception that it ended with, or "".
+        """
         spans = CallSpans()
         found: list[BackwardCosts] = []
 
@@ -105,13 +110,14 @@ class StructureReader:
             raise
         except Exception as error:  # noqa: BLE001 (functions of the model's own raise anything)
             trace.note = "; ".join(part for part in (trace.note, f"no backward: {error}") if part)
-            return
+            return type(error).__name__
         costs = found[-1]
         trace.backward_flops = costs.flops
         for call in trace.calls:
             cost = costs.calls.get(call.name)
             if cost is not None:
                 call.backward_flops, call.backward_seconds = cost.flops, cost.seconds
+        return ""
 
     def _traced(self, sample: int, backward: bool, statistics: bool) -> Trace:
         inputs = self._inputs(sample)

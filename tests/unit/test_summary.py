@@ -154,7 +154,7 @@ def test_the_backward_has_columns_where_it_is_asked_for() -> None:
     assert "back" not in str(live.summary())
     summary = live.summary(backward=True, target=1)
     lines = str(summary).splitlines()
-    assert lines[1].split()[-5:] == ["FLOPs", "back", "Time", "back", "Kept"]
+    assert lines[1].split()[-5:] == ["Kept", "FLOPs", "back", "Time", "back"]
     trace = live.trace(backward=True, target=1)
     rows = {row.name: row for row in summary.rows}
     assert summary.rows[0].backward_flops == trace.backward_flops > 0
@@ -165,6 +165,10 @@ def test_the_backward_has_columns_where_it_is_asked_for() -> None:
     )
     assert rows["never"].backward_flops == 0
     assert "of the backward" in str(summary)
+    kept = live.summary(backward="memory")
+    assert kept.rows[0].held == summary.rows[0].held
+    assert str(kept).splitlines()[1].split()[-1] == "Kept"
+    assert "of the backward" not in str(kept)
 
 
 def test_a_failure_stands_below_the_table() -> None:

@@ -482,6 +482,70 @@ def test_no_backward_is_no_failure() -> None:
     assert "no backward: " in out_of_range.note
 
 
+def test_a_backward_of_any_length_is_measured_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explain_widgets.live.structure.backward.MOST_FUNCTIONS", 2)
+    model = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(4)))
+    trace = LiveModel(model, X).trace(backward=True)
+    assert trace.calls[0].backward_flops == trace.backward_flops == 7 * trace.flops // 4
+
+
+def test_a_target_that_no_parameter_reaches_has_no_backward() -> None:
+    def forward(model: nn.Module, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y: Tensor = model(x)
+        return y.requires_grad_() * 2
+
+    trace = LiveModel(nn.Linear(WIDTH, 4), X, forward=forward).trace(backward=True)
+    assert "no backward: The target depends on no parameter" in trace.note
+
+
+def test_a_backward_that_lacked_memory_is_tried_again() -> None:
+    failures = [torch.OutOfMemoryError("out of memory")]
+
+    class Breaks(torch.autograd.Function):
+        @staticmethod
+        def forward(_context: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(_context: Any, gradient: Tensor) -> Tensor:
+            if failures:
+                raise failures.pop()
+            return gradient
+
+    def forward(model: nn.Module, x: Tensor) -> Any:
+        return Breaks.apply(model(x))
+
+    live = LiveModel(nn.Linear(WIDTH, 4), X, forward=forward)
+    assert "no backward: out of memory" in live.trace(backward=True).note
+    again = live.trace(backward=True)
+    assert (again.note, again.backward_flops) == ("", again.flops)
+
+
+def test_a_forward_that_is_checkpointed_says_which_way_allows_a_backward() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    def through(reentrant: bool) -> Trace:
+        def forward(model: nn.Module, x: Tensor) -> Any:
+            return checkpoint(model, x.requires_grad_(), use_reentrant=reentrant)
+
+        return LiveModel(nn.Linear(WIDTH, 4), X, forward=forward).trace(backward=True, target=1)
+
+    assert "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False)" in through(True).note
+    assert through(False).backward_flops > 0
+
+
+def test_products_with_a_vector_count_both_ways() -> None:
+    vector = torch.ones(4)
+    model = nn.Linear(WIDTH, 4)
+    live = LiveModel(model, X, forward=lambda model, x: model(x)[0] @ vector)
+    trace = live.trace(backward=True, target=lambda output: output @ output)
+    linear = 2 * 5 * WIDTH * 4
+    assert trace.flops == linear + 2 * 5 * 4
+    # By the weights; the vector asks for none, and the outer product adds nothing up.
+    assert trace.backward_flops == linear
+
+
 def test_a_backward_leaves_no_gradient_and_no_hook() -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 6), nn.Linear(6, 4))
     model[0].weight.grad = torch.ones(6, WIDTH)

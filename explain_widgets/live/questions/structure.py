@@ -11,7 +11,7 @@ from explain_widgets.live.questions.answering import Answering
 from explain_widgets.live.structure.dead import DeadUnits, dead_units_steps
 from explain_widgets.live.structure.graph import StructureGraph
 from explain_widgets.live.structure.summary import Summary
-from explain_widgets.live.structure.trace import Trace
+from explain_widgets.live.structure.trace import Backward, Trace
 from explain_widgets.live.targets import Target
 
 
@@ -26,7 +26,7 @@ class StructureQuestions(Answering):
     def trace(
         self,
         sample: int = 0,
-        backward: bool = False,
+        backward: Backward = False,
         statistics: bool = False,
         target: Target = None,
     ) -> Trace:
@@ -37,9 +37,10 @@ class StructureQuestions(Answering):
         sample
             Which sample.
         backward
-            Run it so that a backward can follow, and count the memory kept for that. Another run
-            is differentiated by the parameters that ask for gradients: its FLOPs and seconds are
-            noted by the calls whose forward made autograd's functions. No gradient is kept.
+            ``"memory"``: run it so that a backward could follow, and count what is kept for that.
+            True: another run is also differentiated, by the parameters that ask for gradients;
+            FLOPs and seconds are noted by the calls whose forward made autograd's functions. No
+            gradient is kept. Hooks that the model itself has for a backward are called.
         statistics
             Measure the output of every call of a module (`TensorStatistics`).
         target
@@ -66,7 +67,7 @@ class StructureQuestions(Answering):
         self,
         sample: int = 0,
         *,
-        backward: bool = False,
+        backward: Backward = False,
         depth: int | None = None,
         target: Target = None,
     ) -> Summary:

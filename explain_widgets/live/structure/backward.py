@@ -8,6 +8,7 @@ call of a module lie the functions of that call.
 from __future__ import annotations
 
 import bisect
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -129,7 +130,7 @@ class _Reader:
     def read(self, scalar: Tensor) -> Trace:
         """The trace of a scalar's backward."""
         assert scalar.grad_fn is not None
-        functions, leaves = functions_from(scalar.grad_fn)
+        functions, leaves = functions_from(scalar.grad_fn, MOST_FUNCTIONS)
         self._tensors.append(
             TracedTensor((), scalar.dtype, scalar.device, "input", OUTSIDE, "target")
         )
@@ -213,11 +214,11 @@ class _Reader:
                 self._spans.calls[call.parent].held += call.held
 
 
-def functions_from(root: Node) -> tuple[list[Node], Counter[Node]]:
+def functions_from(root: Node, most: float = math.inf) -> tuple[list[Node], Counter[Node]]:
     """The functions from a root on in the order of a backward, and how often leaves are met."""
     found, leaves, waiting = {root: None}, Counter[Node](), [root]
     place = 0
-    while place < len(waiting) and len(found) < MOST_FUNCTIONS:
+    while place < len(waiting) and len(found) < most:
         for node, _ in waiting[place].next_functions:
             if node is not None and not _is_leaf(node) and node not in found:
                 found[node] = None

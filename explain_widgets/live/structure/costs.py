@@ -56,21 +56,29 @@ def backward_costs(scalar: Tensor, spans: CallSpans, parameters: Sequence[Tensor
     Raises
     ------
     GradientError
-        When the scalar depends on none of them.
+        When the scalar depends on none of them, or the forward allows no backward by them.
     """
     if scalar.grad_fn is None or not parameters:
-        raise GradientError("The target depends on no parameter that asks for a gradient.")
+        raise GradientError(_NOTHING)
     outside = Cost()
     costs = [Cost() for _ in spans.calls]
-    measure = _Measure(Clock(scalar.device))
-    for function in functions_from(scalar.grad_fn)[0]:
+    measure = _Measure(Clock(parameters[0].device))
+    functions = functions_from(scalar.grad_fn)[0]
+    for function in functions:
         number = spans.call_of(function._sequence_nr())
         function.register_prehook(measure.begin(outside if number == OUTSIDE else costs[number]))
         function.register_hook(measure.end)
     for parameter in parameters:
-        parameter.register_post_accumulate_grad_hook(_give_back)
+        parameter.register_post_accumulate_grad_hook(measure.give_back)
+    if any("CheckpointFunction" in function.name() for function in functions):
+        raise GradientError(
+            "The forward is checkpointed in a way that allows no backward by given parameters: "
+            "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False) in the model."
+        )
     with measure.count:
         torch.autograd.backward(scalar, inputs=list(parameters))
+    if not measure.has_reached:
+        raise GradientError(_NOTHING)
     measure.clock.settle()
     for call, cost in reversed(list(zip(spans.calls, costs, strict=True))):
         if call.parent != OUTSIDE:
@@ -80,12 +88,16 @@ def backward_costs(scalar: Tensor, spans: CallSpans, parameters: Sequence[Tensor
     return BackwardCosts(measure.count.flops, dict(zip(names, costs, strict=True)))
 
 
+_NOTHING = "The target depends on no parameter that asks for a gradient."
+
+
 class _Measure:
     """Hooks around autograd's functions; each device has a thread that runs its own."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.count = FlopCount()
+        self.has_reached = False  # any of the parameters
         self._thread = threading.local()
 
     def begin(self, cost: Cost) -> Callable[..., None]:
@@ -102,11 +114,12 @@ class _Measure:
         self.clock.add(cost, started)
         cost.flops += self.count.flops - flops
 
+    def give_back(self, parameter: Tensor) -> None:
+        """The hook after a gradient has come to a parameter."""
+        self.has_reached = True
+        parameter.grad = None
+
     @property
     def _running(self) -> list[tuple[Cost, Any, int]]:
         running: list[tuple[Cost, Any, int]] = self._thread.__dict__.setdefault("running", [])
         return running
-
-
-def _give_back(parameter: Tensor) -> None:
-    parameter.grad = None

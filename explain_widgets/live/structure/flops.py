@@ -3,8 +3,8 @@
 As ``torch.utils.flop_counter`` counts them: 2 for a multiplication with its addition, in matrix
 products, convolutions and attention, all others 0. Most calls are counted by the shapes they were
 given. Only those that may hide such operations are looked into below Python, which costs more; the
-fused attention on CPUs and fused recurrent layers are counted there as well, which torch's counter
-leaves out.
+fused attention on CPUs, fused recurrent layers and products with a vector are counted there as
+well, which torch's counter leaves out.
 """
 
 from __future__ import annotations
@@ -162,6 +162,10 @@ _REGISTRY: dict[Any, Any] = {
     **flop_registry,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * matrix.numel(),
+    **dict.fromkeys(
+        (torch.ops.aten.dot, torch.ops.aten.vdot), lambda vector, *_, **__: 2 * vector.numel()
+    ),
     torch.ops.aten.mkldnn_rnn_layer_backward: _recurrent_backward,
     torch.ops.aten._cudnn_rnn_backward: _recurrent_backward,
 }

@@ -276,17 +276,18 @@ def _in_order(paths: Sequence[str], first: dict[str, int]) -> list[str]:
 _HEADERS = (
     "Layer (type: name)", "Input", "Output", "Params", "%", "FLOPs", "Time", "Memory", "Trainable",
 )  # fmt: skip
-_BACKWARD_HEADERS = "FLOPs back", "Time back", "Kept"
+_BACKWARD_HEADERS = "Kept", "FLOPs back", "Time back"
 
 
 def _lines(summary: Summary) -> Iterator[str]:
     depth = summary._depth
     rows = [row for row in summary.rows if depth is None or row.depth <= depth]
-    backward = summary.trace.backward
+    trace = summary.trace
+    more = 3 if trace.backward_seconds else 1 if trace.backward else 0
     table = [
-        _HEADERS + (_BACKWARD_HEADERS if backward else ()),
+        _HEADERS + _BACKWARD_HEADERS[:more],
         *(
-            _cells(row, branch) + (_backward_cells(row) if backward else ())
+            _cells(row, branch) + _backward_cells(row)[:more]
             for row, branch in zip(rows, _tree(rows), strict=True)
         ),
     ]
@@ -337,9 +338,9 @@ def _cells(row: SummaryRow, branch: str) -> tuple[str, ...]:
 
 def _backward_cells(row: SummaryRow) -> tuple[str, ...]:
     return (
+        byte_size(row.held) if row.held else "–",
         quantity(row.backward_flops) if row.backward_flops else "–",
         f"{1e3 * row.backward_seconds:.2f} ms" if row.backward_seconds else "–",
-        byte_size(row.held) if row.held else "–",
     )
 
 
@@ -370,7 +371,7 @@ def _totals(summary: Summary) -> Iterator[str]:
             f", of the backward {quantity(trace.backward_flops)}",
             f", of the backward through them {1e3 * trace.backward_seconds:.2f} ms",
         )
-        if trace.backward
+        if trace.backward_seconds
         else ("", "")
     )
     yield f"FLOPs: {quantity(trace.flops)}{flops} (a multiplication with its addition counts 2)"

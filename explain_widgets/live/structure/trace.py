@@ -18,6 +18,8 @@ from explain_widgets.analysis.statistics import TensorStatistics
 from explain_widgets.live.modules import Shape
 
 Origin: TypeAlias = Literal["operation", "input", "parameter", "buffer", "constant"]
+Backward: TypeAlias = bool | Literal["memory"]
+"""Whether a backward is run, or only what it would keep is counted."""
 OUTSIDE = -1
 """In the place of a number: no call of a module, or no operation."""
 

@@ -178,9 +178,10 @@ def overlay_steps(live: LiveModel, name: str, sample: int, target: Target) -> It
 
 def _read(live: LiveModel, name: str, sample: int, target: Target) -> Coloured:
     summary = live.summary(sample)
-    if name in ("memory", "backward_flops", "backward_seconds"):
-        backward = live.summary(sample, backward=True, target=target)
-        return _of_memory(summary, backward) if name == "memory" else _of_backward(backward, name)
+    if name == "memory":
+        return _of_memory(summary, live.summary(sample, backward="memory"))
+    if name in ("backward_flops", "backward_seconds"):
+        return _of_backward(live.summary(sample, backward=True, target=target), name)
     if name == "gradient":
         return _of_gradients(summary.rows, live.gradient_norms(sample, target))
     if name not in ("deviation", "nonfinite"):
@@ -210,7 +211,8 @@ def _of_backward(backward: Summary, name: str) -> Coloured:
     """Summaries of one model have the same rows."""
     if backward.trace.backward_flops or backward.trace.backward_seconds:
         return _of_table(backward.rows, name)
-    return Coloured(_numbers(math.nan for _ in backward.rows), note=backward.trace.note)
+    note = backward.trace.note or "no backward: the forward broke off"
+    return Coloured(_numbers(math.nan for _ in backward.rows), note=note)
 
 
 def _of_deviations(rows: list[SummaryRow], trace: Trace) -> Coloured:
