@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from small_models import IMAGES, WIDTH, Block, Classifier, Cnn, Recurrent, X
 from small_networks import ResNet, Vgg16
 from small_transformers import inputs_of, small_config, small_model
-from snapshot import snapshot
+from snapshot import snapshot, untouched
+from threads import in_thread
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils.flop_counter import FlopCounterMode
@@ -455,31 +456,64 @@ def test_a_backward_through_a_recurrent_layer_counts(kind: type[nn.RNNBase]) -> 
     assert whole / 4 < by_name["cells"].backward_flops <= whole
 
 
+class Breaks(torch.autograd.Function):
+    """Hands on; its backwards raise what is in ``errors``, one after the other."""
+
+    errors: ClassVar[list[BaseException]] = []
+
+    @staticmethod
+    def forward(_context: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        if Breaks.errors:
+            raise Breaks.errors.pop()
+        return gradient
+
+
+def breaking(model: nn.Module, x: Tensor) -> Any:
+    """A forward whose backward passes through `Breaks` halfway."""
+    return model[1](Breaks.apply(model[0](x)))
+
+
+def two_layers() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(WIDTH, 4), nn.Linear(4, 3))
+
+
 def test_no_backward_is_no_failure() -> None:
-    class Breaks(torch.autograd.Function):
-        @staticmethod
-        def forward(_context: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
-        @staticmethod
-        def backward(_context: Any, gradient: Tensor) -> Tensor:
-            raise ValueError(f"no gradient of {tuple(gradient.shape)}")
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = nn.Linear(WIDTH, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            result: Tensor = Breaks.apply(self.linear(x))
-            return result
-
-    trace = LiveModel(Model(), X).trace(backward=True)
-    assert trace.failure is None
-    assert (trace.held, trace.backward_flops) == (0, 0)
-    assert "no backward: no gradient of (1, 5, 4)" in trace.note
+    Breaks.errors[:] = [ValueError("no gradient here")]
+    trace = LiveModel(two_layers(), X, forward=breaking).trace(backward=True)
+    assert (trace.failure, trace.backward_flops) == (None, 0)
+    assert trace.held == 5 * 4 * 4  # what goes into the second layer: counted all the same
+    assert "no backward: no gradient here" in trace.note
     out_of_range = LiveModel(nn.Linear(WIDTH, 4), X).trace(backward=True, target=9)
     assert "no backward: " in out_of_range.note
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["home", "beside"])
+@pytest.mark.parametrize("error", [None, ValueError("no"), KeyboardInterrupt()])
+def test_a_backward_that_breaks_off_leaves_the_model_as_it_was(
+    error: BaseException | None, beside: bool
+) -> None:
+    model = two_layers().train()
+    model[0].weight.grad = torch.ones(4, WIDTH)
+    live = LiveModel(model, X, forward=breaking)
+    Breaks.errors[:] = [] if error is None else [error]
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            live.trace(backward=True)
+        except BaseException as one:  # noqa: BLE001 (an interrupt comes through)
+            raised.append(one)
+
+    with untouched(model):
+        in_thread(ask) if beside else ask()
+        assert Breaks.errors == []  # it came that far
+        assert raised == ([error] if isinstance(error, KeyboardInterrupt) else [])
+        answered = live.trace(backward=True, target=1)  # as if nothing had been
+    assert (answered.note, answered.backward_flops > 0) == ("", True)
 
 
 def test_a_backward_of_any_length_is_measured_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,26 +534,11 @@ def test_a_target_that_no_parameter_reaches_has_no_backward() -> None:
 
 
 def test_a_backward_that_lacked_memory_is_tried_again() -> None:
-    failures = [torch.OutOfMemoryError("out of memory")]
-
-    class Breaks(torch.autograd.Function):
-        @staticmethod
-        def forward(_context: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
-        @staticmethod
-        def backward(_context: Any, gradient: Tensor) -> Tensor:
-            if failures:
-                raise failures.pop()
-            return gradient
-
-    def forward(model: nn.Module, x: Tensor) -> Any:
-        return Breaks.apply(model(x))
-
-    live = LiveModel(nn.Linear(WIDTH, 4), X, forward=forward)
+    Breaks.errors[:] = [torch.OutOfMemoryError("out of memory")]
+    live = LiveModel(two_layers(), X, forward=breaking)
     assert "no backward: out of memory" in live.trace(backward=True).note
     again = live.trace(backward=True)
-    assert (again.note, again.backward_flops) == ("", again.flops)
+    assert (again.note, again.backward_flops > 0) == ("", True)
 
 
 def test_a_forward_that_is_checkpointed_says_which_way_allows_a_backward() -> None:
